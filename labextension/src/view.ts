@@ -1,0 +1,176 @@
+/**
+ * Draws a view: a line with the app's title, its state and a link, and below it the app's own page in a frame.
+ * What is going on with the app is said by the page in the frame; this file only gives it room.
+ */
+import { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+import { HOW_TO_ENABLE, IView, Malformed, readPageMessage, readView, viewUrl } from './tokens';
+
+/** Before the page has told its height, and if it never does: room for a few lines of text. */
+const FIRST_HEIGHT = 120;
+
+/** How long a page that has loaded may stay silent until we say that it isn't one of ours. */
+const SILENCE_MS = 5000;
+
+const NO_ANSWER = `No answer from bokehmount. If its server extension isn't enabled: ${HOW_TO_ENABLE}. If you are logged out: log in again.`;
+
+/** States that need no word are absent: the app is there, or another view of it follows. */
+const STATE_WORDS: Readonly<Record<string, string>> = {
+  starting: 'starting',
+  busy: 'kernel busy',
+  raised: 'error in the app',
+  restarted: 'kernel restarted',
+  gone: 'kernel gone',
+  ended: 'ended'
+};
+
+/** Not `safe`: in a notebook that isn't trusted nothing may load a page by itself; its text/html is shown there. */
+export function viewFactory(mimeType: string, baseUrl: string): IRenderMime.IRendererFactory {
+  return {
+    safe: false,
+    mimeTypes: [mimeType],
+    defaultRank: 0,
+    createRenderer: options => new View(options.mimeType, baseUrl)
+  };
+}
+
+class View extends Widget implements IRenderMime.IRenderer {
+  constructor(mimeType: string, baseUrl: string) {
+    super();
+    this._mimeType = mimeType;
+    this._baseUrl = baseUrl;
+    this.addClass('bokehmount-View');
+  }
+
+  /** The same data again keeps the frame, and so the session and what the user did in it. */
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const data = model.data[this._mimeType];
+    const drawn = JSON.stringify(data);
+    if (drawn === this._drawn) {
+      return;
+    }
+    this._drawn = drawn;
+    this._forget();
+    try {
+      this._draw(readView(data));
+    } catch (reason) {
+      if (!(reason instanceof Malformed)) {
+        throw reason;
+      }
+      this._drawProblem(reason.message);
+    }
+  }
+
+  handleEvent(event: Event): void {
+    if (event.type === 'message') {
+      this._onMessage(event as MessageEvent);
+    } else if (event.type === 'load') {
+      window.clearTimeout(this._silence);
+      this._silence = window.setTimeout(() => this._say(NO_ANSWER), SILENCE_MS);
+    }
+  }
+
+  protected override onAfterAttach(msg: Message): void {
+    super.onAfterAttach(msg);
+    window.addEventListener('message', this);
+  }
+
+  protected override onBeforeDetach(msg: Message): void {
+    window.removeEventListener('message', this);
+    window.clearTimeout(this._silence);
+    super.onBeforeDetach(msg);
+  }
+
+  override dispose(): void {
+    this._forget();
+    super.dispose();
+  }
+
+  private _draw(view: IView): void {
+    const url = viewUrl(this._baseUrl, view);
+
+    const title = document.createElement('span');
+    title.className = 'bokehmount-View-title';
+    title.textContent = view.title;
+
+    const status = document.createElement('span');
+    status.className = 'bokehmount-View-status';
+    status.setAttribute('role', 'status');
+    status.setAttribute('aria-live', 'polite');
+
+    const link = document.createElement('a');
+    link.className = 'bokehmount-View-link';
+    link.href = url;
+    link.target = '_blank';
+    link.rel = 'noopener';
+    link.textContent = 'Open in a tab';
+    link.setAttribute('aria-label', `Open ${view.title} in a tab`);
+
+    const header = document.createElement('div');
+    header.className = 'bokehmount-View-header';
+    // Enter on the link must follow it; without this the notebook takes the key to edit the cell.
+    header.dataset.lmSuppressShortcuts = 'true';
+    header.append(title, status, link);
+
+    const frame = document.createElement('iframe');
+    frame.className = 'bokehmount-View-frame';
+    frame.title = `Bokeh app ${view.title}`;
+    frame.allow = 'clipboard-write; fullscreen';
+    frame.style.width = view.width === null ? '100%' : `${view.width}px`;
+    frame.style.height = `${view.height ?? FIRST_HEIGHT}px`;
+    frame.src = url;
+    frame.addEventListener('load', this);
+
+    this.node.replaceChildren(header, frame);
+    this._frame = frame;
+    this._status = status;
+    this._followsContent = view.height === null;
+  }
+
+  private _drawProblem(problem: string): void {
+    const sentence = document.createElement('p');
+    sentence.className = 'bokehmount-View-problem';
+    sentence.setAttribute('role', 'alert');
+    sentence.textContent = `This Bokeh app can't be shown: ${problem}. Run the cell again.`;
+    this.node.replaceChildren(sentence);
+  }
+
+  private _onMessage(event: MessageEvent): void {
+    if (!this._frame || event.source !== this._frame.contentWindow) {
+      return;
+    }
+    const message = event.origin === window.location.origin ? readPageMessage(event.data) : null;
+    if (message === null) {
+      return;
+    }
+    window.clearTimeout(this._silence);
+    if (message.type === 'state') {
+      this._say(STATE_WORDS[message.state] ?? '');
+    } else if (this._followsContent) {
+      this._frame.style.height = `${message.height}px`;
+    }
+  }
+
+  /** Only what is new, since a live region is read out whenever it is written. */
+  private _say(words: string): void {
+    if (this._status && this._status.textContent !== words) {
+      this._status.textContent = words;
+    }
+  }
+
+  private _forget(): void {
+    window.clearTimeout(this._silence);
+    this._frame?.removeEventListener('load', this);
+    this._frame = null;
+    this._status = null;
+  }
+
+  private readonly _mimeType: string;
+  private readonly _baseUrl: string;
+  private _drawn: string | undefined;
+  private _frame: HTMLIFrameElement | null = null;
+  private _status: HTMLElement | null = null;
+  private _followsContent = true;
+  private _silence = 0;
+}
