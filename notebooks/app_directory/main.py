@@ -3,30 +3,29 @@
 from bokeh.io import curdoc
 from bokeh.layouts import row
 from bokeh.models import CheckboxGroup, ColumnDataSource, Div, Label, Slider, Toggle
-from bokeh.palettes import Colorblind
+from bokeh.palettes import Category10
 from bokeh.plotting import figure
 from bokeh.transform import factor_cmap
 
 from .gapminder import FIRST, LAST, REGIONS, world, year_table
 
-COLORS = list(Colorblind[max(3, len(REGIONS))][: len(REGIONS)])
+COLORS = Category10[len(REGIONS)]
 doc = curdoc()
 
 countries = ColumnDataSource(name="countries")
 year = Slider(name="year", title="Year", start=FIRST, end=LAST, value=FIRST, sizing_mode="stretch_width")
 play = Toggle(name="play", label="► Play", button_type="success", width=90)
-shown = CheckboxGroup(name="regions", labels=REGIONS, active=list(range(len(REGIONS))))
+shown = CheckboxGroup(name="regions", labels=REGIONS, active=list(range(len(REGIONS))),
+                      stylesheets=["\n".join(map("label:nth-of-type({}) input {{ accent-color: {}; }}".format, range(1, 9), COLORS))])
 summary = Div(name="summary")
 
 plot = figure(name="plot", height=420, sizing_mode="stretch_width", x_range=(1, 9), y_range=(25, 88), tools="hover,pan,wheel_zoom,reset",
               tooltips=[("", "@country, @region"), ("children", "@fertility{0.0}"), ("life", "@life{0} years"), ("people", "@population{0.0a}")],
               x_axis_label="children per woman", y_axis_label="life expectancy at birth (years)")
-backdrop = Label(x=1.15, y=26, text="", text_font_size="90px", text_color="#e4e7ec", level="underlay")
+backdrop = Label(x=1.15, y=26, text="", text_font_size="90px", text_color="#e1e5eb", level="underlay")
 plot.add_layout(backdrop)
-plot.scatter("fertility", "life", size="size", source=countries, fill_alpha=0.75, line_color="white", legend_field="region",
+plot.scatter("fertility", "life", size="size", source=countries, fill_alpha=0.75, line_color="white",
              color=factor_cmap("region", COLORS, REGIONS))
-plot.legend.location = "top_right"
-plot.legend.glyph_height = plot.legend.glyph_width = 14
 plot.toolbar.autohide = True
 
 
