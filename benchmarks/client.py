@@ -1,0 +1,199 @@
+"""The browser of the benchmark: page, WebSocket, PULL-DOC, and then changes to and fro."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import orjson
+
+from benchmarks import http, websocket
+from benchmarks.protocol import Assembler, Columns, Message, Replica, decode, message_fragments, named_models
+
+TOKEN = re.compile(r'"token":\s*"([^"]+)"')
+PAGE_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one app is served, and what each request must carry to be let in."""
+
+    page_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def websocket_url(self) -> str:
+        path, _, query = self.page_url.replace("http://", "ws://", 1).partition("?")
+        return f"{path}/ws" + (f"?{query}" if query else "")
+
+
+@dataclass
+class Timings:
+    """How long the parts of a new session took, in s."""
+
+    page: float = 0.0
+    ack: float = 0.0
+    pull: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.page + self.ack + self.pull
+
+
+class Disconnected(ConnectionError):
+    """The server closed the connection; ``code`` is its close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the server closed the connection with {code} {reason}")
+        self.code = code
+
+
+class Connection:
+    """One WebSocket that speaks Bokeh's protocol: a queue of whole messages in, single writes out."""
+
+    def __init__(self) -> None:
+        self._assembler = Assembler()
+        self._messages: deque[Message] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+        self._disconnected: Disconnected | None = None
+        self._msgids = count(1)
+        self.socket: websocket.WebSocket
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, token: str) -> Connection:
+        """Returns when the server has sent its ACK."""
+        self = cls()
+        self.socket = await websocket.connect(
+            endpoint.websocket_url, self, subprotocols=("bokeh", token), headers=endpoint.headers
+        )
+        await self.next_of_type("ACK")
+        return self
+
+    def received(self, payload: str | bytes) -> None:
+        message = self._assembler.feed(payload, time.perf_counter())
+        if message is not None:
+            self._messages.append(message)
+            self._wake()
+
+    def closed(self, code: int, reason: str) -> None:
+        self._disconnected = Disconnected(code, reason)
+        self._wake()
+
+    def send(self, msgtype: str, content: Any) -> None:
+        parts = message_fragments(str(next(self._msgids)), msgtype, content)
+        self.socket.write(*(websocket.frame(websocket.TEXT, part) for part in parts))
+
+    async def next(self) -> Message:
+        while not self._messages:
+            if self._disconnected is not None:
+                raise self._disconnected
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        message = self._messages.popleft()
+        if message.msgtype == "ERROR":
+            raise ConnectionError(f"the server sent an ERROR: {message.content_json[:500]}")
+        return message
+
+    async def next_of_type(self, msgtype: str) -> Message:
+        while (message := await self.next()).msgtype != msgtype:
+            pass
+        return message
+
+    async def close(self) -> None:
+        await self.socket.close()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+
+class View:
+    """One connection and its replica of the Document."""
+
+    def __init__(self, connection: Connection, token: str) -> None:
+        self.connection = connection
+        self.token = token
+        self.replica = Replica()
+        self._ids: dict[str, str] = {}
+        self._orders = count(1)
+
+    async def pull(self) -> None:
+        """Ask for the Document and take over its columns."""
+        self.connection.send("PULL-DOC-REQ", {})
+        reply = await self.connection.next_of_type("PULL-DOC-REPLY")
+        for name, model in named_models(reply.content["doc"]["roots"]).items():
+            self._ids[name] = model["id"]
+            if "data" in model["attributes"]:
+                self.replica.sources[model["id"]] = decode(model["attributes"]["data"], reply.buffers)
+
+    def columns(self, source: str) -> Columns:
+        return self.replica.sources[self._ids[source]]
+
+    def set_value(self, model: str, value: object) -> None:
+        """Change the ``value`` of a widget, as a hand on it would."""
+        event = {"kind": "ModelChanged", "model": {"id": self._ids[model]}, "attr": "value", "new": value}
+        self.connection.send("PATCH-DOC", {"events": [event]})
+
+    def order(self, order: str, **arguments: object) -> None:
+        """Have the app do one of ``benchmarks.app.ORDERS``."""
+        number = next(self._orders)  # so that the same order twice is a change
+        self.set_value("orders", orjson.dumps({"order": order, "number": number, **arguments}).decode())
+
+    async def next_change(self, source: str) -> Message:
+        """The next PATCH-DOC that changes that source; it has been applied to the replica."""
+        while True:
+            message = await self.connection.next_of_type("PATCH-DOC")
+            if self._ids[source] in self.replica.apply(message):
+                return message
+
+    async def changes_until(self, source: str, done: Callable[[Columns], bool]) -> tuple[int, Message]:
+        """How many patches changed that source until it was as wanted, and the last of them."""
+        patches = 0
+        while True:
+            message = await self.next_change(source)
+            patches += 1
+            if done(self.columns(source)):
+                return patches, message
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+async def fetch_token(endpoint: Endpoint) -> str:
+    """GET the page and find the session's token in it; a page that isn't there yet (a shell) is asked for again."""
+    deadline = time.monotonic() + PAGE_PATIENCE
+    while True:
+        page = html.unescape((await http.get(endpoint.page_url, headers=endpoint.headers)).text)
+        if match := TOKEN.search(page):
+            return match[1]
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no token in {endpoint.page_url} for {PAGE_PATIENCE} s: {page[:300]!r}")
+        await asyncio.sleep(0.02)
+
+
+async def join(endpoint: Endpoint, token: str, timings: Timings | None = None) -> View:
+    """One more view of the token's session."""
+    timings = timings or Timings()
+    start = time.perf_counter()
+    connection = await Connection.open(endpoint, token)
+    acknowledged = time.perf_counter()
+    view = View(connection, token)
+    await view.pull()
+    timings.ack, timings.pull = acknowledged - start, time.perf_counter() - acknowledged
+    return view
+
+
+async def open_session(endpoint: Endpoint, timings: Timings | None = None) -> View:
+    """What a browser does for a new page: GET, WebSocket, PULL-DOC."""
+    timings = timings or Timings()
+    start = time.perf_counter()
+    token = await fetch_token(endpoint)
+    timings.page = time.perf_counter() - start
+    return await join(endpoint, token, timings)
