@@ -5,7 +5,7 @@ from bokeh.sampledata.gapminder import fertility, life_expectancy, population, r
 
 FIRST, LAST = 1964, 2013
 REGIONS = sorted(regions.Group.dropna().unique())
-LARGEST_BUBBLE = 90  # pixels across, for the most populous country
+LARGEST_BUBBLE = 80  # pixels across, for the most populous country
 
 
 def year_table(year):

@@ -15,17 +15,41 @@ doc = curdoc()
 countries = ColumnDataSource(name="countries")
 year = Slider(name="year", title="Year", start=FIRST, end=LAST, value=FIRST, sizing_mode="stretch_width")
 play = Toggle(name="play", label="► Play", button_type="success", width=90)
-shown = CheckboxGroup(name="regions", labels=REGIONS, active=list(range(len(REGIONS))),
-                      stylesheets=["\n".join(map("label:nth-of-type({}) input {{ accent-color: {}; }}".format, range(1, 9), COLORS))])
+shown = CheckboxGroup(
+    name="regions",
+    labels=REGIONS,
+    active=list(range(len(REGIONS))),
+    stylesheets=["\n".join(map("label:nth-of-type({}) input {{ accent-color: {}; }}".format, range(1, 9), COLORS))],
+)
 summary = Div(name="summary")
 
-plot = figure(name="plot", height=420, sizing_mode="stretch_width", x_range=(1, 9), y_range=(25, 88), tools="hover,pan,wheel_zoom,reset",
-              tooltips=[("", "@country, @region"), ("children", "@fertility{0.0}"), ("life", "@life{0} years"), ("people", "@population{0.0a}")],
-              x_axis_label="children per woman", y_axis_label="life expectancy at birth (years)")
-backdrop = Label(x=1.15, y=26, text="", text_font_size="90px", text_color="#e1e5eb", level="underlay")
+plot = figure(
+    name="plot",
+    height=420,
+    sizing_mode="stretch_width",
+    x_range=(0.5, 9),
+    y_range=(25, 88),
+    tools="hover,pan,wheel_zoom,reset",
+    tooltips=[
+        ("", "@country, @region"),
+        ("children", "@fertility{0.0}"),
+        ("life", "@life{0} years"),
+        ("people", "@population{0.0a}"),
+    ],
+    x_axis_label="children per woman",
+    y_axis_label="life expectancy at birth (years)",
+)
+backdrop = Label(x=0.7, y=26, text="", text_font_size="90px", text_color="#e1e5eb", level="underlay")
 plot.add_layout(backdrop)
-plot.scatter("fertility", "life", size="size", source=countries, fill_alpha=0.75, line_color="white",
-             color=factor_cmap("region", COLORS, REGIONS))
+plot.scatter(
+    "fertility",
+    "life",
+    size="size",
+    source=countries,
+    fill_alpha=0.75,
+    line_color="white",
+    color=factor_cmap("region", COLORS, REGIONS),
+)
 plot.toolbar.autohide = True
 
 
@@ -38,7 +62,10 @@ def draw():
         summary.text = "Choose at least one region."
     else:
         children, life = world(table)
-        summary.text = f"<b>{len(table)} countries in {year.value}</b><br>{children:.1f} children per woman<br>{life:.0f} years of life expectancy"
+        summary.text = (
+            f"<b>{len(table)} countries in {year.value}</b>"
+            f"<br>{children:.1f} children per woman<br>{life:.0f} years of life expectancy"
+        )
 
 
 def advance():
