@@ -1,0 +1,403 @@
+"""Makes sessions from an application, keeps them while somebody looks at them, and ends them with their hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bokeh.application.application import Application, ServerContext, SessionContext
+from bokeh.document import Document
+from bokeh.util.token import get_token_payload
+
+from .errors import AppError, ProtocolError, SessionEnded
+from .lifecycle import Event, Lifecycle, State
+from .session import ServerSession
+from .stage import LogStage, Stage
+from .tokens import RequestInfo
+
+if TYPE_CHECKING:
+    from bokeh.core.types import ID
+    from tornado.ioloop import IOLoop
+
+    from .session import Connection
+
+__all__ = ("ApplicationContext", "BokehServerContext", "BokehSessionContext", "RequestProxy", "SessionFactory", "app_error",
+           "raise_failures")  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+SessionFactory = Callable[..., ServerSession]
+
+
+class RequestProxy:
+    """What an app may know of the HTTP request that opened its session.
+
+    ``arguments`` (lists of bytes by name), ``cookies`` and ``headers`` (text by name) are always there; other
+    attributes of the request, such as ``path``, ``uri`` or ``host``, where the request had them.
+    """
+
+    def __init__(
+        self,
+        request: Any,
+        arguments: Mapping[str, list[bytes]] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._request = request
+        given = dict(arguments if arguments is not None else getattr(request, "arguments", {}))
+        self._arguments = {name: value for name, value in given.items() if not name.startswith("bokeh-")}
+        found = cookies if cookies is not None else getattr(request, "cookies", {})
+        self._cookies = {name: value if isinstance(value, str) else value.value for name, value in found.items()}
+        self._headers = dict(headers if headers is not None else getattr(request, "headers", {}))
+
+    @property
+    def arguments(self) -> dict[str, list[bytes]]:
+        """The query's values by name."""
+        return self._arguments
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name, as far as the server lets an app see them."""
+        return self._cookies
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers by name, as far as the server lets an app see them."""
+        return self._headers
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._request, name)
+
+
+class BokehServerContext(ServerContext):
+    """What the hooks of an application know of the server: its sessions."""
+
+    def __init__(self, application_context: ApplicationContext) -> None:
+        self._application_context = weakref.ref(application_context)
+
+    @property
+    def application_context(self) -> ApplicationContext | None:
+        """The context of the application, while it lives."""
+        return self._application_context()
+
+    @property
+    def sessions(self) -> list[ServerSession]:  # type: ignore[override]  # the base names Bokeh's own class
+        """The application's sessions that live now."""
+        context = self.application_context
+        return list(context.sessions) if context is not None else []
+
+
+class BokehSessionContext(SessionContext):
+    """What an app and its hooks know of their session, as ``doc.session_context``."""
+
+    def __init__(
+        self, session_id: ID, server_context: ServerContext, document: Document, logout_url: str | None = None
+    ) -> None:
+        super().__init__(server_context, session_id)
+        self._document = document
+        self._logout_url = logout_url
+        self._session: ServerSession | None = None
+        self._request: RequestProxy | None = None
+        self._token: str | None = None
+
+    async def with_locked_document(self, func: Callable[[Document], Awaitable[None]]) -> None:
+        """Run a function on the Document while nobody else works on it."""
+        if self._session is None:  # the session is being made: nobody else knows the Document
+            await func(self._document)
+        else:
+            await self._session.with_document_locked(func, self._document)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether the session is over."""
+        return self._session is not None and self._session.destroyed
+
+    @property
+    def logout_url(self) -> str | None:
+        """Where a user logs out, where there is a login."""
+        return self._logout_url
+
+    @property
+    def request(self) -> RequestProxy | None:
+        """The request that opened the session; None where there was none."""
+        return self._request
+
+    @property
+    def token_payload(self) -> dict[str, Any]:
+        """What the session's token holds beside its id."""
+        return get_token_payload(self._token) if self._token is not None else {}
+
+    @property
+    def session(self) -> ServerSession | None:
+        """The session; None while it is being made."""
+        return self._session
+
+
+class _Held:
+    """One session with what belongs to it."""
+
+    def __init__(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> None:
+        self.session = session
+        self.context = context
+        self.lifecycle = lifecycle
+
+
+class ApplicationContext:
+    """One application and its sessions.
+
+    Args:
+        application: makes the Documents; where it is a function, it is asked for the application of each new session
+        io_loop: the loop on which its sessions live; the running one where None
+        url: the application's path
+        logout_url: where users log out
+        stage: where the app's code runs and who hears of its errors
+        make_session: makes the sessions, called like `ServerSession`
+    """
+
+    def __init__(
+        self,
+        application: Application | Callable[[], Application],
+        io_loop: IOLoop | None = None,
+        url: str | None = None,
+        logout_url: str | None = None,
+        *,
+        stage: Stage | None = None,
+        make_session: SessionFactory = ServerSession,
+    ) -> None:
+        self._renew = (lambda: application) if isinstance(application, Application) else application
+        self._application = self._renew()
+        self._loop = io_loop
+        self._url = url
+        self._logout_url = logout_url
+        self.stage = stage or LogStage()
+        self._make_session = make_session
+        self._server_context = BokehServerContext(self)
+        self._held: dict[str, _Held] = {}
+        self._pending: dict[str, asyncio.Future[ServerSession]] = {}
+
+    @property
+    def application(self) -> Application:
+        """What makes the Documents."""
+        return self._application
+
+    @property
+    def io_loop(self) -> IOLoop | None:
+        """The loop on which its sessions live."""
+        return self._loop
+
+    @property
+    def url(self) -> str | None:
+        """The application's path."""
+        return self._url
+
+    @property
+    def server_context(self) -> BokehServerContext:
+        """What the application's hooks are given."""
+        return self._server_context
+
+    @property
+    def sessions(self) -> Iterable[ServerSession]:
+        """The sessions that live now."""
+        return [held.session for held in self._held.values()]
+
+    def run_load_hook(self) -> None:
+        """Tell the application that the server starts."""
+        self._run_hook(self._application.on_server_loaded, "server loaded hook")
+
+    def run_unload_hook(self) -> None:
+        """Tell the application that the server stops."""
+        self._run_hook(self._application.on_server_unloaded, "server unloaded hook")
+
+    def _run_hook(self, hook: Callable[[BokehServerContext], None], name: str) -> None:
+        try:
+            with self.stage.entered():
+                hook(self._server_context)
+        except Exception as error:
+            self.stage.raised(error, name)
+
+    def get_session(self, session_id: str) -> ServerSession:
+        """The living session of this id.
+
+        Raises:
+            ProtocolError: there is none
+        """
+        held = self._held.get(session_id)
+        if held is None:
+            raise ProtocolError(f"no such session: {session_id!r}")
+        return held.session
+
+    def living(self, session_id: str) -> ServerSession | None:
+        """The living session of this id, or None.  Safe on any thread."""
+        held = self._held.get(session_id)
+        return held.session if held is not None else None
+
+    async def create_session_if_needed(
+        self, session_id: ID, request: Any = None, token: str | None = None
+    ) -> ServerSession:
+        """The session of this id; made where it does not live yet.
+
+        All who ask for it while it is being made get the same one, or the same error; who asks after an error makes
+        it anew.
+
+        Args:
+            session_id: not empty
+            request: the HTTP request that asks, or a `RequestInfo`
+            token: the session's token
+
+        Raises:
+            ProtocolError: the id is empty
+            AppError: the application raised
+        """
+        if not session_id:
+            raise ProtocolError("a session id must not be empty")
+        held = self._held.get(session_id)
+        if held is not None:
+            return held.session
+        pending = self._pending.get(session_id)
+        if pending is None:
+            pending = asyncio.ensure_future(self._create(session_id, request, token))
+            self._pending[session_id] = pending
+            pending.add_done_callback(lambda _: self._pending.pop(session_id, None))
+        return await asyncio.shield(pending)
+
+    async def _create(self, session_id: ID, request: Any, token: str | None) -> ServerSession:
+        lifecycle = Lifecycle(time.monotonic())
+        self._application = self._renew()
+        document = Document()
+        context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
+        if request is not None:
+            context._request = _proxy(request, get_token_payload(token) if token else {})
+        context._token = token
+        document._session_context = weakref.ref(context)
+        try:
+            with self.stage.entered():
+                await self._application.on_session_created(context)
+        except Exception as error:
+            self.stage.raised(error, "session created hook")
+        try:
+            with self.stage.entered():
+                self._application.initialize_document(document)
+            raise_failures(self._application)
+        except Exception as error:
+            self.stage.raised(error, f"app {self._url or ''}".strip())
+            lifecycle.on(Event.RAISED, time.monotonic())
+            raise app_error(error) from error
+        session = self._make_session(session_id, document, io_loop=self._loop, token=token, stage=self.stage)
+        return self._hold(session, context, lifecycle)
+
+    def adopt(self, session_id: ID, document: Document) -> ServerSession:
+        """A session of a Document that is there already, and stays when the session ends."""
+        context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
+        if document.session_context is None:
+            document._session_context = weakref.ref(context)
+        session = self._make_session(session_id, document, io_loop=self._loop, stage=self.stage, owns_document=False)
+        return self._hold(session, context, Lifecycle(time.monotonic()))
+
+    def _hold(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> ServerSession:
+        context._session = session
+        lifecycle.on(Event.READY, time.monotonic())
+        self._held[session.id] = _Held(session, context, lifecycle)
+        return session
+
+    def joined(self, session: ServerSession, connection: Connection) -> None:
+        """A connection looks at a session from now on.
+
+        Raises:
+            SessionEnded: the session does not live any more
+        """
+        held = self._held.get(session.id)
+        if held is None or held.session is not session:
+            raise SessionEnded(f"session {session.id} has ended")
+        if not session.connection_count:
+            held.lifecycle.on(Event.JOINED, time.monotonic())
+        session.subscribe(connection)
+
+    def left(self, session: ServerSession, connection: Connection, *, lost: bool) -> None:
+        """A connection is gone; ``lost`` where it broke without a goodbye."""
+        if connection not in session.connections:
+            return
+        session.unsubscribe(connection)
+        session.notify_connection_lost()
+        held = self._held.get(session.id)
+        if held is not None and held.session is session and not session.connection_count:
+            held.lifecycle.on(Event.LOST if lost else Event.LEFT, time.monotonic())
+
+    async def expire(self, linger: float, linger_lost: float | None = None) -> list[ServerSession]:
+        """End the sessions that nobody has looked at for so many seconds.
+
+        Returns:
+            those that ended
+        """
+        now = time.monotonic()
+        due = [
+            held
+            for held in self._held.values()
+            if not held.session.expiration_blocked
+            and not held.session.connection_count
+            and (held.session.expiration_requested or held.lifecycle.due(now, linger, linger if linger_lost is None else linger_lost))
+        ]
+        return [held.session for held in due if await self._discard(held, only_if_idle=True)]
+
+    async def end(self, session: ServerSession) -> None:
+        """End a session now, whoever looks at it."""
+        held = self._held.get(session.id)
+        if held is not None and held.session is session:
+            await self._discard(held, only_if_idle=False)
+
+    async def end_all(self) -> None:
+        """End all sessions."""
+        for session in list(self.sessions):
+            await self.end(session)
+
+    async def _discard(self, held: _Held, *, only_if_idle: bool) -> bool:
+        session = held.session
+
+        def discard() -> bool:
+            # while the lock was waited for, somebody may have come back; one block is that of this very work
+            if only_if_idle and (session.connection_count or session.expiration_blocked_count > 1):
+                return False
+            if self._held.get(session.id) is not held:
+                return False
+            del self._held[session.id]
+            if held.lifecycle.state in (State.IDLE, State.LIVE):
+                held.lifecycle.on(Event.EXPIRED, time.monotonic())
+            session.destroy()
+            return True
+
+        if not await session.with_document_locked(discard):
+            return False
+        try:
+            with self.stage.entered():
+                await self._application.on_session_destroyed(held.context)
+        except Exception as error:
+            self.stage.raised(error, "session destroyed hook")
+        return True
+
+
+def app_error(error: BaseException) -> AppError:
+    """An app's exception, for the eyes of its user."""
+    if isinstance(error, AppError):
+        return error
+    lines = traceback.format_exception(error)
+    return AppError("".join(traceback.format_exception_only(error)).strip(), "".join(lines))
+
+
+def raise_failures(application: Application) -> None:
+    """A script that fails is remembered by its handler and not raised."""
+    for handler in application.handlers:
+        if handler.failed:
+            detail = (handler.error_detail or "").strip()
+            raise AppError(f"{handler.error or 'the app failed'}", detail)
+
+
+def _proxy(request: Any, payload: Mapping[str, Any]) -> RequestProxy:
+    if isinstance(request, RequestInfo):
+        return RequestProxy(request)
+    return RequestProxy(request, payload.get("arguments"), payload.get("cookies"), payload.get("headers"))

@@ -1,0 +1,76 @@
+"""Between a Document and the wire's JSON: the whole Document, and what a patch speaks of.  No I/O."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from bokeh.core.serialization import Buffer, Serialized
+from bokeh.document import Document
+from bokeh.document.events import DocumentPatchedEvent
+
+from .errors import ProtocolError
+from .settling import Key
+from .wire import Message
+
+__all__ = ("key_of", "references", "replace", "to_json", "touched")
+
+
+def to_json(document: Document) -> orjson.Fragment:
+    """The whole Document as JSON text with its arrays inside; the models in it count as sent from now on."""
+    serialized = document.to_json()
+    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
+    return orjson.Fragment(orjson.dumps(serialized.content, _inline, options))
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Buffer):
+        # Bokeh's form is gzip in base64; level 0 is the form without the time it takes
+        return base64.b64encode(gzip.compress(value.to_bytes(), 0, mtime=1)).decode()
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")
+
+
+def replace(document: Document, message: Message) -> None:
+    """Overwrite a Document with the one in a PUSH-DOC.
+
+    Raises:
+        ProtocolError: there is none in it
+    """
+    if "doc" not in message.content:
+        raise ProtocolError(f"{message.msgtype} without a 'doc'")
+    document.replace_with_json(Serialized(message.content["doc"], list(message.buffers)))
+
+
+def references(content: Any) -> Iterator[Any]:
+    """The ids that a patch's JSON speaks of, some perhaps more than once."""
+    todo = [content]
+    while todo:
+        node = todo.pop()
+        if type(node) is dict:
+            if "id" in node:
+                yield node["id"]
+            todo.extend(value for value in node.values() if type(value) in (dict, list))
+        else:
+            todo.extend(value for value in node if type(value) in (dict, list))
+
+
+def touched(content: Any) -> list[Key]:
+    """The model properties that a PATCH-DOC changes, as far as it is well formed."""
+    found: list[Key] = []
+    events = content.get("events")
+    for event in events if isinstance(events, list) else ():
+        match event:
+            case {"model": {"id": str(identity)}, "attr": str(attr)}:
+                found.append((identity, attr))
+            case {"kind": "ColumnDataChanged" | "ColumnsStreamed" | "ColumnsPatched", "model": {"id": str(identity)}}:
+                found.append((identity, "data"))
+    return found
+
+
+def key_of(event: DocumentPatchedEvent) -> Key | None:
+    """The model property that an event changes, where it is about one."""
+    model, attr = getattr(event, "model", None), getattr(event, "attr", None)
+    return (model.id, attr) if model is not None and isinstance(attr, str) else None

@@ -1,0 +1,267 @@
+"""Joins a kernel's apps, its links and its IPython: what ``%load_ext bokehmount`` sets up and takes down again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from bokeh.document import Document
+
+from .. import __version__
+from ..apphost import forever
+from ..contexts import raise_failures
+from ..errors import CloseCode
+from ..session import Connection
+from .control_carrier import ControlCarrier, ControlDoor
+from .display import live_bundle, opened_in_tab, static_bundle
+from .handle import Handle
+from .link_end import LinkEnd, hello
+from .magics import BokehMountMagics
+from .naming import CellRun
+from .registry import Registry, Shown
+from .sources import Source, source_of
+from .stage import CellStage, OutputTap, cell_of
+from .stock import install_hook, remove_hook
+
+__all__ = ("Bridge", "current", "load", "unload")
+
+_UUID: Final = re.compile(r"kernel-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
+
+LINGER: Final = 15.0
+"""Seconds that a session outlives a view that was closed or reloaded, unless the server says otherwise."""
+
+LINGER_LOST: Final = 300.0
+"""Seconds that it outlives a view whose connection broke; a laptop's nap, a proxy's restart."""
+
+_current: Bridge | None = None
+
+
+def current() -> Bridge:
+    """The bridge of this process; made where ``%load_ext bokehmount`` was not called yet.
+
+    Raises:
+        RuntimeError: this is no IPython
+    """
+    if _current is None:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()  # type: ignore[no-untyped-call]
+        if shell is None:
+            raise RuntimeError("show() needs a notebook or IPython; a script can use bokehmount_server.server.Server")
+        load(shell)
+    assert _current is not None, "load() makes it"
+    return _current
+
+
+def load(shell: Any) -> None:
+    """Let this kernel host apps.  Doing it again does nothing."""
+    global _current
+    if _current is None:
+        _current = Bridge(shell)
+        _current.open()
+
+
+def unload(shell: Any) -> None:
+    """End this kernel's apps and links, and undo all that `load` did."""
+    global _current
+    bridge, _current = _current, None
+    if bridge is not None:
+        bridge.close()
+
+
+class Bridge:
+    """The apps of this kernel and the links to the servers that show them.
+
+    Args:
+        shell: the interactive shell
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._kernel = getattr(shell, "kernel", None)
+        self.kernel_id = _kernel_id(self._kernel)
+        self._loop = _main_loop(self._kernel)
+        self.linger, self.linger_lost = LINGER, LINGER_LOST
+        self.links: list[LinkEnd] = []
+        self.registry = Registry(self._loop, self._flush_later, self._make_stage, self._close_connections)
+        self.registry.host.changed = self._tell_apps
+        self.host = self.registry.host
+        self._tap = OutputTap()
+        self._door: ControlDoor | None = None
+        self._expiry: asyncio.Task[None] | None = None
+        self._magics = BokehMountMagics(shell, self)
+
+    @property
+    def served(self) -> bool:
+        """Whether a Jupyter server runs this kernel."""
+        return self.kernel_id is not None
+
+    def open(self) -> None:
+        """Begin to answer servers and to take part in IPython."""
+        self._shell.register_magics(self._magics)
+        if not self.served:
+            return
+        self._tap.open()
+        self._shell.events.register("post_run_cell", self._cell_ended)
+        self._door = ControlDoor(self._kernel, self._link_opened)
+        self._expiry = self._loop.create_task(forever(self._expire, 1.0))
+        install_hook(self.show)
+
+    def close(self) -> None:
+        """End all apps and links."""
+        magics = self._shell.magics_manager.magics["line"]
+        magics.pop("bokehmount", None)
+        if not self.served:
+            return
+        remove_hook()
+        self._shell.events.unregister("post_run_cell", self._cell_ended)
+        self._tap.close()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._loop.create_task(self._close_all())
+
+    async def _close_all(self) -> None:
+        await self.registry.close_all()
+        for link in list(self.links):
+            link.close()
+        if self._door is not None:
+            self._door.close()
+
+    # Showing ----------------------------------------------------------------------------------------------------------
+
+    def show(self, obj: Any, name: str | None, width: int | None, height: int | None, new: str | None) -> Handle:
+        """See `bokehmount.show`."""
+        source = source_of(obj)
+        if not self.served:
+            return self._show_static(source, name, width, height)
+        shown = self.registry.show(source, name, self._cell_run())
+        assert self.kernel_id is not None
+        make = opened_in_tab if new == "tab" else live_bundle
+        self._publish(make(self.kernel_id, shown.path, shown.title, width, height))
+        return Handle(
+            shown.path,
+            f"bokeh/kernels/{self.kernel_id}{shown.path}",
+            lambda: shown.sessions,
+            lambda: self._close_shown(shown),
+        )
+
+    def _close_shown(self, shown: Shown) -> None:
+        if any(other is shown for other in self.registry):
+            self.registry.close(shown.path)
+
+    def _show_static(self, source: Source, name: str | None, width: int | None, height: int | None) -> Handle:
+        if source.model is not None:
+            document = source.model.document or Document()
+            if source.model not in document.roots:
+                document.add_root(source.model)
+        else:
+            assert source.application is not None, "a source is an application or a model"
+            application = source.application()
+            document = application.create_document()
+            raise_failures(application)
+        self._publish(static_bundle(source.title, document, width, height))
+        return Handle(f"/{name or source.title}", None, list, lambda: None)
+
+    def _publish(self, bundle: dict[str, Any]) -> None:
+        from IPython.display import publish_display_data
+
+        publish_display_data(bundle)
+
+    def _cell_run(self) -> CellRun:
+        parent = cell_of(self._shell)
+        run = parent.get("header", {}).get("msg_id", "")
+        cell = parent.get("metadata", {}).get("cellId")
+        if not cell:  # the front end does not say; the same source is the same cell
+            cell = hashlib.sha256(str(parent.get("content", {}).get("code", "")).encode()).hexdigest()
+        return CellRun(cell, run)
+
+    def _cell_ended(self, result: Any) -> None:
+        if result.success:
+            self.registry.close_left_over(self._cell_run())
+
+    # Apps -------------------------------------------------------------------------------------------------------------
+
+    def listing(self) -> list[dict[str, Any]]:
+        """This kernel's apps, as a link tells them."""
+        return self.registry.listing()
+
+    def close_app(self, path: str) -> None:
+        """End an app."""
+        self.registry.close(path)
+
+    def _make_stage(self, shown: Shown) -> CellStage:
+        def listen(text: str, error: bool) -> None:
+            if shown.app is not None:
+                connections = self.host.connections_of(shown.app)
+                for link in self.links:
+                    link.output(connections, text, error=error)  # type: ignore[arg-type]
+
+        return CellStage(self._shell, cell_of(self._shell), listen)
+
+    async def _expire(self) -> None:
+        await self.registry.expire(self.linger, self.linger_lost)
+
+    # Links ------------------------------------------------------------------------------------------------------------
+
+    def _flush_later(self, flush: Callable[[], None]) -> None:
+        """Send a cell's edits while it runs: on the control thread, which no cell holds up."""
+        self._kernel.control_stream.io_loop.add_callback(flush)
+
+    def _link_opened(self, carrier: ControlCarrier, server: dict[str, Any]) -> tuple[dict[str, Any], LinkEnd]:
+        self.linger = float(server.get("linger", LINGER))
+        self.linger_lost = float(server.get("linger_lost", LINGER_LOST))
+        watch = self._kernel.control_stream.io_loop.asyncio_loop
+        link = LinkEnd(self, self._loop, watch, carrier, self._link_lost)
+        link.server = str(server.get("bokehmount", "unknown"))
+        self.links = [*self.links, link]
+        return hello(self), link
+
+    def _link_lost(self, link: LinkEnd) -> None:
+        self.links = [other for other in self.links if other is not link]
+        if self._door is not None and isinstance(link.carrier, ControlCarrier):
+            self._door.forget(link.carrier)
+
+    def _tell_apps(self) -> None:
+        for link in self.links:
+            link.tell_apps()
+
+    def _close_connections(
+        self, connections: list[Connection], code: CloseCode, reason: str, moved: str | None
+    ) -> None:
+        for link in self.links:
+            link.close_connections(connections, code, reason, moved)  # type: ignore[arg-type]
+
+    def status(self) -> str:
+        """What ``%bokehmount`` prints."""
+        lines = [f"bokehmount {__version__} in this kernel, Bokeh {hello(self)['bokeh']}"]
+        if not self.served:
+            lines.append("No Jupyter server runs this kernel: show() displays static pictures.")
+        elif not self.links:
+            lines.append("No server has opened a link yet: it does when a view is opened.")
+        for link in self.links:
+            lines.append(f"Linked to bokehmount {link.server} in the Jupyter server, over its {link.carrier.name} carrier.")
+        apps = self.listing()
+        lines += [f"  {app['app'].strip('/')}: {app['title']}, {app['sessions']} session(s), {app['views']} view(s)" for app in apps]
+        return "\n".join(lines if apps else [*lines, "No app is shown."])
+
+
+def _kernel_id(kernel: Any) -> str | None:
+    """The id by which a Jupyter server knows this kernel; None where none runs it (nbclient, a console, plain IPython)."""
+    config = getattr(kernel, "config", None) or {}
+    found = _UUID.fullmatch(Path(str(config.get("IPKernelApp", {}).get("connection_file", ""))).name)
+    return found[1] if found else None
+
+
+def _main_loop(kernel: Any) -> asyncio.AbstractEventLoop:
+    io_loop = getattr(kernel, "io_loop", None)
+    if io_loop is not None:
+        loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop
+        return loop
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.new_event_loop()

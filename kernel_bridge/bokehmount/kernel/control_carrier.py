@@ -1,0 +1,110 @@
+"""The kernel's end of a link over its control channel: works wherever the kernel does.
+
+ipykernel answers control messages in a thread of their own, also while a cell runs.  Our messages have one type of
+their own; each names its link.  Answers and pushes go back on the same channel, to the socket that opened the link, so
+that no notebook's tab receives app traffic and no rate limit of IOPub applies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..link.carrier import Receiver
+
+__all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
+
+log = logging.getLogger(__name__)
+
+MESSAGE_TYPE: Final = "bokehmount_link"
+
+
+class ControlCarrier:
+    """One link's carrier.  Made by `ControlDoor`."""
+
+    name = "control"
+
+    def __init__(self, kernel: Any, link: str, ident: list[bytes], parent: dict[str, Any]) -> None:
+        self._kernel = kernel
+        self._link = link
+        self._ident = ident
+        self._parent = parent
+        self._closed = False
+        self.receiver: Receiver | None = None
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message of the link."""
+        if not self._closed:
+            self.send_content({"link": self._link}, parts)
+
+    def send_content(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+        """Send what also the opening of a link is made of."""
+        # zmq sockets belong to one thread: that of the control channel
+        self._kernel.control_stream.io_loop.add_callback(self._send_now, content, list(parts))
+
+    def _send_now(self, content: dict[str, Any], parts: list[bytes]) -> None:
+        self._kernel.session.send(
+            self._kernel.control_stream, MESSAGE_TYPE, content, parent=self._parent, ident=self._ident, buffers=parts
+        )
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._closed = True
+
+
+class ControlDoor:
+    """Takes link messages off a kernel's control channel.
+
+    Args:
+        kernel: the ipykernel
+        opened: called on the control thread when a server opens a link, with the carrier and what the server says of
+            itself; gives what the kernel says of itself and who receives the link's messages
+    """
+
+    def __init__(self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver]]) -> None:
+        self._kernel = kernel
+        self._opened = opened
+        self._carriers: dict[str, ControlCarrier] = {}
+        kernel.control_handlers[MESSAGE_TYPE] = self._on_message
+
+    def _on_message(self, _stream: Any, ident: list[bytes], message: dict[str, Any]) -> None:
+        content = message["content"]
+        link = content.get("link")
+        if not isinstance(link, str):
+            log.error("bokehmount: a link message without a link's name")
+        elif "hello" in content:
+            self._open(link, ident, message, content["hello"])
+        elif content.get("bye"):
+            self._lose(link, "the server closed the link")
+        else:
+            carrier = self._carriers.get(link)
+            if carrier is None:
+                unknown = ControlCarrier(self._kernel, link, ident, message["header"])
+                unknown.send_content({"link": link, "unknown": True})
+            elif carrier.receiver is not None:
+                carrier.receiver.received([bytes(part) for part in message["buffers"]])
+
+    def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
+        carrier = ControlCarrier(self._kernel, link, ident, message["header"])
+        answer, carrier.receiver = self._opened(carrier, hello)
+        self._lose(link, "the server opened it anew")
+        self._carriers[link] = carrier
+        carrier.send_content({"link": link, "hello": answer})
+
+    def _lose(self, link: str, why: str) -> None:
+        carrier = self._carriers.pop(link, None)
+        if carrier is not None and carrier.receiver is not None:
+            carrier.close()
+            carrier.receiver.lost(why)
+
+    def forget(self, carrier: ControlCarrier) -> None:
+        """A link was ended from this side."""
+        for link, known in list(self._carriers.items()):
+            if known is carrier:
+                del self._carriers[link]
+
+    def close(self) -> None:
+        """Take no link messages any more."""
+        if self._kernel.control_handlers.get(MESSAGE_TYPE) == self._on_message:
+            del self._kernel.control_handlers[MESSAGE_TYPE]

@@ -1,0 +1,129 @@
+"""What a cell's output holds: a live view for front ends that know it, a small page for those that do not, and words.
+
+No address is in it that could be wrong elsewhere: the base of all URLs is read in the browser.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from html import escape
+from typing import Any, Final
+
+from bokeh.document import Document
+from bokeh.embed import file_html
+from bokeh.resources import CDN
+
+__all__ = ("VIEW_MIME", "live_bundle", "opened_in_tab", "static_bundle")
+
+VIEW_MIME: Final = "application/vnd.bokehmount.view.v1+json"
+
+_HTML = """\
+<div class="bokehmount-view" role="group" aria-label="{title}">
+<p>{title}: this is a live Bokeh app. If it does not appear, trust this notebook and run its cell again in Jupyter, \
+with bokehmount installed where the Jupyter server runs.</p>
+<script>
+(function () {{
+  var script = document.currentScript, box = script && script.parentElement;
+  if (!box) return;
+  var config = document.getElementById("jupyter-config-data"), base = document.body.dataset.baseUrl;
+  try {{ base = JSON.parse(config.textContent).baseUrl || base; }} catch (error) {{}}
+  if (!base) return;
+  var url = base.replace(/\\/*$/, "/") + {path}, frame = document.createElement("iframe"), link = document.createElement("a");
+  link.href = url; link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open in a tab";
+  frame.src = url; frame.title = {name};
+  frame.style.cssText = "display:block;border:0;width:{width};height:{height}";
+  box.replaceChildren(link, frame);
+  if ({fixed}) return;
+  window.addEventListener("message", function heard(event) {{
+    if (!frame.isConnected) return window.removeEventListener("message", heard);
+    var size = event.data && event.data.type === "bokehmount:size" && Number(event.data.height);
+    if (event.source === frame.contentWindow && event.origin === location.origin && size > 0)
+      frame.style.height = Math.min(Math.max(size, 20), 20000) + "px";
+  }});
+}})();
+</script>
+</div>"""
+
+
+def live_bundle(
+    kernel_id: str, app: str, title: str, width: int | None, height: int | None
+) -> dict[str, Any]:
+    """The MIME bundle of a view of a running app.
+
+    Args:
+        kernel_id: the kernel in which the app runs
+        app: its path
+        title: what people call it
+        width: CSS pixels; as wide as there is room where None
+        height: CSS pixels; as high as its content where None
+    """
+    path = f"bokeh/kernels/{kernel_id}{app}"
+    html = _HTML.format(
+        title=escape(title),
+        name=_script_text(title),
+        path=_script_text(path),
+        width="100%" if width is None else f"{width}px",
+        height="150px" if height is None else f"{height}px",
+        fixed="true" if height is not None else "false",
+    )
+    return {
+        VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height},
+        "text/html": html,
+        "text/plain": (
+            f"{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook in "
+            "JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
+        ),
+    }
+
+
+_TAB = """\
+<p class="bokehmount-view">{title} is a live Bokeh app in a browser tab.
+<script>
+(function () {{
+  var script = document.currentScript, box = script && script.parentElement;
+  if (!box) return;
+  var config = document.getElementById("jupyter-config-data"), base = document.body.dataset.baseUrl;
+  try {{ base = JSON.parse(config.textContent).baseUrl || base; }} catch (error) {{}}
+  if (!base) return;
+  var link = document.createElement("a");
+  link.href = base.replace(/\\/*$/, "/") + {path};
+  link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open it in a tab";
+  box.append(link);
+  if (Date.now() - {now} < 15000) window.open(link.href, "_blank");
+}})();
+</script></p>"""
+
+
+def opened_in_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
+    """The MIME bundle of an app that opens in a browser tab when it is first displayed, not when a saved notebook is.
+
+    Takes what `live_bundle` takes; a tab has its own size.
+    """
+    path = f"bokeh/kernels/{kernel_id}{app}"
+    html = _TAB.format(title=escape(title), path=_script_text(path), now=int(time.time() * 1000))
+    return {"text/html": html, "text/plain": live_bundle(kernel_id, app, title, width, height)["text/plain"]}
+
+
+_NOT_LIVE = (
+    "{title}: a static picture of a Bokeh app, because no Jupyter server runs this kernel. To make it live, open the notebook "
+    "in JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
+)
+
+
+def static_bundle(title: str, document: Document, width: int | None, height: int | None) -> dict[str, Any]:
+    """The MIME bundle of an app's first look, without an app behind it; BokehJS comes from its public home."""
+    words = _NOT_LIVE.format(title=title)
+    bundle = {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
+    if document.roots:
+        page = file_html(document, CDN, title=title)
+        style = f"border:0;width:{'100%' if width is None else f'{width}px'};height:{600 if height is None else height}px"
+        bundle["text/html"] = (
+            f'<p>{escape(words)}</p><iframe title="{escape(title)}" sandbox="allow-scripts" style="{style}" srcdoc="{escape(page)}"></iframe>'
+        )
+    return bundle
+
+
+def _script_text(text: str) -> str:
+    """Text as a JavaScript literal that is harmless inside a script element."""
+    return json.dumps(text).replace("<", "\\u003c")

@@ -1,0 +1,298 @@
+"""The kernel's end of a link: answers the server's questions and carries messages between its browsers and our sessions.
+
+Messages come on the carrier's thread.  What needs no Document is answered there, at once, also while a cell runs;
+everything else goes to the main thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import bokeh
+
+from .. import __version__
+from ..apphost import AppHost, Opening
+from ..assets import bokehjs_version, read_asset
+from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
+from ..frames import Frames
+from ..link.carrier import Carrier
+from ..link.messages import (
+    PROTOCOL,
+    Answer,
+    Apps,
+    Ask,
+    Close,
+    Disconnected,
+    Failed,
+    LinkMessage,
+    Load,
+    Output,
+    RawFrames,
+    Received,
+    Send,
+    cooked,
+    decode,
+    encode,
+    raw,
+)
+from ..page import Place
+from ..tokens import RequestInfo
+from .gate import MainGate
+
+__all__ = ("KernelApps", "KernelConnection", "LinkEnd")
+
+log = logging.getLogger(__name__)
+
+
+class KernelApps(Protocol):
+    """The kernel's apps, as a link sees them."""
+
+    host: AppHost
+
+    def listing(self) -> list[dict[str, Any]]:
+        """What `Apps` tells of them."""
+
+    def close_app(self, path: str) -> None:
+        """End an app, as its user asked."""
+
+
+class KernelConnection:
+    """A browser's WebSocket, which the server ends for us."""
+
+    def __init__(self, number: int, outlet: LinkEnd) -> None:
+        self.number = number
+        self.outlet = outlet
+        self.held_back: list[RawFrames] | None = []
+
+
+class LinkEnd:
+    """One server's link to this kernel.
+
+    Args:
+        apps: the kernel's apps
+        main: the main thread's loop
+        watch: the carrier's loop
+        carrier: carries the link; `replace_carrier` may give it another
+    """
+
+    def __init__(
+        self,
+        apps: KernelApps,
+        main: asyncio.AbstractEventLoop,
+        watch: asyncio.AbstractEventLoop,
+        carrier: Carrier,
+        on_lost: Callable[[LinkEnd], None],
+    ) -> None:
+        self._apps = apps
+        self._main = main
+        self._carrier = carrier
+        self._on_lost = on_lost
+        self.server = "unknown"
+        self._gate = MainGate(main, watch, lambda busy: self._send(Load(busy)))
+        self._connections: dict[int, KernelConnection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def carrier(self) -> Carrier:
+        """What carries this link now."""
+        return self._carrier
+
+    def replace_carrier(self, carrier: Carrier) -> None:
+        """Send over another carrier from now on."""
+        self._carrier = carrier
+
+    # From the server, on the carrier's thread ------------------------------------------------------------------------
+
+    def received(self, parts: Sequence[bytes]) -> None:
+        """A message of the server."""
+        try:
+            message = decode(parts)
+        except ProtocolError as error:
+            log.error("bokehmount: the server sent something else than a link message: %s", error)
+            return
+        match message:
+            case Ask(what="ping"):
+                self._send(Answer(message.number, {"busy": self._gate.busy}))
+            case Ask(what="asset"):
+                self._answer_asset(message)
+            case Ask() | Received() | Disconnected():
+                self._gate.run(lambda: self._on_main(message))
+            case _:
+                log.error("bokehmount: a server does not send %s", message.kind)
+
+    def lost(self, why: str) -> None:
+        """The server is gone."""
+        log.debug("bokehmount: link lost: %s", why)
+        self._main.call_soon_threadsafe(self._forget)
+
+    def _answer_asset(self, ask: Ask) -> None:
+        try:
+            asset = read_asset(**ask.args)
+        except Exception as error:
+            self._fail(ask, error)
+            return
+        if asset is None:
+            self._send(Answer(ask.number, None))
+        else:
+            self._send(Answer(ask.number, {"content_type": asset.content_type, "version": asset.version}, asset.content))
+
+    # On the main thread ----------------------------------------------------------------------------------------------
+
+    def _on_main(self, message: LinkMessage) -> None:
+        match message:
+            case Received(connection, frames):
+                self._receive(connection, frames)
+            case Disconnected(connection, lost):
+                self._disconnect(connection, lost)
+            case Ask(what="connect"):
+                connection = KernelConnection(message.args["connection"], self)
+                self._connections[connection.number] = connection
+                self._start(self._connect(message, connection))
+            case Ask():
+                self._start(self._answer(message))
+
+    def _start(self, work: Any) -> None:
+        task = self._main.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, ask: Ask) -> None:
+        try:
+            result = await self._result(ask.what, dict(ask.args))
+        except Exception as error:
+            self._fail(ask, error)
+        else:
+            self._send(Answer(ask.number, result))
+
+    async def _result(self, what: str, args: dict[str, Any]) -> Any:
+        host = self._apps.host
+        match what:
+            case "page":
+                return await host.page(args["path"], _opening(args), _place(args))
+            case "autoload":
+                return await host.autoload(args["path"], _opening(args), _place(args), **args["script"])
+            case "metadata":
+                return host.metadata(args["path"], args["url"])
+            case "apps":
+                return self._apps.listing()
+            case "close_app":
+                host.app(args["path"])
+                return self._apps.close_app(args["path"])
+            case _:
+                raise ProtocolError(f"the kernel's bokehmount {__version__} can't answer {what!r}")
+
+    async def _connect(self, ask: Ask, connection: KernelConnection) -> None:
+        args = dict(ask.args)
+        try:
+            session = await self._apps.host.connect(args["path"], _opening(args), connection)
+        except Exception as error:
+            self._connections.pop(connection.number, None)
+            self._fail(ask, error)
+            return
+        self._send(Answer(ask.number, {"session_id": session.id}))
+        held_back, connection.held_back = connection.held_back or (), None
+        if connection.number not in self._connections:  # it left while its session was being made
+            self._apps.host.disconnect(connection, lost=True)
+        for frames in held_back:
+            self._receive(connection.number, frames)
+        self.tell_apps()
+
+    def _receive(self, number: int, frames: RawFrames) -> None:
+        connection = self._connections.get(number)
+        if connection is None:
+            return  # it was closed meanwhile, and its browser told so
+        if connection.held_back is not None:
+            connection.held_back.append(frames)
+            return
+        try:
+            self._apps.host.session_of(connection).receive(connection, cooked(frames))
+        except BokehMountError as error:
+            self.close_connections([connection], error.close_code, str(error))
+        except Exception:
+            log.exception("bokehmount: a browser's message could not be handled")
+            self.close_connections([connection], CloseCode.SERVER_FAILED, "the kernel could not handle a message; see its log")
+
+    def _disconnect(self, number: int, lost: bool) -> None:
+        connection = self._connections.pop(number, None)
+        if connection is not None:
+            self._apps.host.disconnect(connection, lost=lost)
+            self.tell_apps()
+
+    def _forget(self) -> None:
+        for number in list(self._connections):
+            self._disconnect(number, lost=True)
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._on_lost(self)
+
+    # To the server, on any thread --------------------------------------------------------------------------------------
+
+    def _send(self, message: LinkMessage) -> None:
+        self._carrier.send(encode(message))
+
+    def _fail(self, ask: Ask, error: Exception) -> None:
+        if not isinstance(error, BokehMountError):
+            log.error("bokehmount: could not answer %s", ask.what, exc_info=error)
+        traceback = error.traceback if isinstance(error, AppError) else ""
+        self._send(Failed(ask.number, type(error).__name__, str(error), traceback))
+
+    def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[Frames]) -> None:
+        """Send whole messages to some of this link's connections."""
+        self._send(Send([connection.number for connection in connections], [raw(frames) for frames in messages]))
+
+    def close_connections(
+        self, connections: Sequence[KernelConnection], code: CloseCode, reason: str, moved: str | None = None
+    ) -> None:
+        """Have the server close some of this link's connections, with a sentence.  On the main thread."""
+        own = [connection for connection in connections if connection.outlet is self]
+        if own:
+            self._send(Close([connection.number for connection in own], code, reason, moved))
+        for connection in own:
+            if self._connections.pop(connection.number, None) is not None:
+                self._apps.host.disconnect(connection, lost=False)
+
+    def output(self, connections: Sequence[KernelConnection], text: str, *, error: bool) -> None:
+        """Show text in the views of some of this link's connections."""
+        numbers = [connection.number for connection in connections if connection.outlet is self]
+        if numbers:
+            self._send(Output(numbers, text, error))
+
+    def tell_apps(self) -> None:
+        """Tell the server which apps there are now."""
+        self._send(Apps(self._apps.listing()))
+
+    def close(self) -> None:
+        """End the link from this side."""
+        self._carrier.close()
+        self._forget()
+
+
+def hello(apps: KernelApps) -> dict[str, Any]:
+    """What this kernel says of itself when a link opens."""
+    return {
+        "protocol": PROTOCOL,
+        "bokehmount": __version__,
+        "bokeh": bokeh.__version__,
+        "python": sys.version.split()[0],
+        "pid": os.getpid(),
+        "bokehjs": bokehjs_version(),
+        "apps": apps.listing(),
+    }
+
+
+def _opening(args: Mapping[str, Any]) -> Opening:
+    request = dict(args["request"])
+    request["arguments"] = {
+        name: [value.encode("utf-8", "surrogateescape") for value in values]
+        for name, values in request["arguments"].items()
+    }
+    return Opening(args["session_id"], args["token"], args["may_create"], RequestInfo(**request))
+
+
+def _place(args: Mapping[str, Any]) -> Place:
+    return Place(**args["place"])

@@ -1,0 +1,145 @@
+"""What `show` takes, and what becomes of it: an application, or a model that lives in one shared Document."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bokeh.application.application import Application
+from bokeh.application.handlers import DirectoryHandler, FunctionHandler, NotebookHandler, ScriptHandler
+from bokeh.document import Document
+from bokeh.model import Model
+from bokeh.models import UIElement
+
+__all__ = ("ACCEPTED", "Source", "source_of")
+
+ACCEPTED = (
+    "a function app(doc), a Bokeh Application, a Bokeh model, figure or layout, a path to a .py app, an app directory "
+    "or an .ipynb, or a Panel or HoloViews object"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that can be shown.
+
+    Args:
+        title: what people may call it
+        application: makes a new Document for each view; None for a model
+        model: lives in one Document that all its views share; None for an application
+        files: the file or folder it is read from; it is read again when that changes
+    """
+
+    title: str
+    application: Callable[[], Application] | None = None
+    model: Model | None = None
+    files: Path | None = None
+
+
+def source_of(obj: object) -> Source:
+    """Find out what an object is.
+
+    Raises:
+        TypeError: it is nothing that can be shown
+        FileNotFoundError: it is a path at which there is nothing
+        ValueError: it is a path to something else than an app, or a function that takes other arguments
+    """
+    if isinstance(obj, Application):
+        return Source(_application_title(obj), lambda: obj)
+    if isinstance(obj, Model):
+        return _of_model(obj)
+    if isinstance(obj, str | os.PathLike):
+        return _of_path(Path(os.fspath(obj)).expanduser())
+    if (viewable := _panel_viewable(obj)) is not None:
+        return Source(_panel_title(obj, viewable), lambda: Application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)))
+    if isinstance(obj, list | tuple) and obj and all(isinstance(item, UIElement) for item in obj):
+        from bokeh.layouts import column
+
+        return _of_model(column(*obj))
+    if callable(obj) and not inspect.isclass(obj):
+        return _of_function(obj)
+    raise TypeError(f"show() can't show a value of type {_type_name(obj)}; it takes {ACCEPTED}")
+
+
+def _type_name(obj: object) -> str:
+    kind = type(obj)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _of_model(model: Model) -> Source:
+    if not isinstance(model, UIElement):
+        raise TypeError(f"show() can't show a {type(model).__name__}: it is a part of a figure or layout; show() takes {ACCEPTED}")
+    title = getattr(getattr(model, "title", None), "text", None) or model.name or type(model).__name__
+    return Source(title if isinstance(title, str) else type(model).__name__, model=model)
+
+
+def _of_function(function: Callable[..., Any]) -> Source:
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        inspect.signature(function).bind(Document())
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
+        ) from None
+    return Source("app" if name == "<lambda>" else name, lambda: Application(FunctionHandler(function, trap_exceptions=False)))
+
+
+def _application_title(application: Application) -> str:
+    for handler in application.handlers:
+        function = getattr(handler, "_func", None)
+        if function is not None:
+            return getattr(function, "__name__", "app").replace("<lambda>", "app")
+        path = handler.url_path()
+        if path:
+            return path.strip("/")
+    return "app"
+
+
+def _of_path(path: Path) -> Source:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no app at {str(path)!r} (looked in {str(Path.cwd())!r})")
+    path = path.resolve()
+    if path.is_dir():
+        if not any((path / name).exists() for name in ("main.py", "main.ipynb")):
+            raise ValueError(f"{str(path)!r} is no app directory: it has neither a main.py nor a main.ipynb")
+        return Source(path.name, lambda: Application(DirectoryHandler(filename=str(path))), files=path)
+    handlers: dict[str, type[ScriptHandler] | type[NotebookHandler]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
+    handler = handlers.get(path.suffix)
+    if handler is None:
+        raise ValueError(f"{str(path)!r} is no app: expected a .py or .ipynb file, or a directory with a main.py in it")
+    return Source(path.stem, lambda: Application(handler(filename=str(path))), files=path)
+
+
+def _panel_viewable(obj: object) -> Any:
+    """A Panel object for what is one, or what only Panel can show; None for all else.  Does not import Panel for that."""
+    panel = sys.modules.get("panel.viewable")
+    if panel is not None and isinstance(obj, panel.Viewable | panel.Viewer):
+        return obj
+    module = type(obj).__module__.partition(".")[0]
+    if module == "panel":  # such as a template, which is none of the two
+        return obj if hasattr(obj, "server_doc") else None
+    holoviews = sys.modules.get("holoviews")
+    if holoviews is not None and isinstance(obj, holoviews.core.Dimensioned | holoviews.core.Layout | holoviews.core.AdjointLayout):
+        import panel as pn
+
+        return pn.pane.HoloViews(obj)
+    return None
+
+
+def _panel_title(obj: object, viewable: Any) -> str:
+    title = getattr(viewable, "title", None) or getattr(viewable, "name", None)
+    return title if isinstance(title, str) and title else type(obj).__name__
+
+
+def _panel_app(viewable: Any) -> Callable[[Document], None]:
+    def panel_app(doc: Document) -> None:
+        import panel as pn
+
+        (viewable if hasattr(viewable, "server_doc") else pn.panel(viewable)).server_doc(doc=doc)
+
+    return panel_app

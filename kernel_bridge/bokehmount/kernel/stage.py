@@ -1,0 +1,128 @@
+"""Sends what an app's callbacks print, and their tracebacks, to the cell that showed the app and to its views.
+
+ipykernel sends output to the cell whose request is the current parent; around each run of user code that is the cell
+which called ``show``.  A copy of the text goes to the views.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TextIO
+
+__all__ = ("CellStage", "OutputTap", "cell_of")
+
+Listener = Callable[[str, bool], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("bokehmount_listener", default=None)
+
+_OURS = str(Path(__file__).resolve().parent.parent)
+
+
+def cell_of(shell: Any) -> dict[str, Any]:
+    """The request of the cell that runs now; empty outside of a kernel."""
+    get_parent = getattr(shell, "get_parent", None)
+    parent = get_parent() if get_parent is not None else None
+    return dict(parent) if parent else {}
+
+
+class OutputTap:
+    """Passes on what is printed while a listener is set; the streams themselves are left as they are.
+
+    ipykernel's streams copy what they are given to their ``echo``, in the writer's own thread and context.
+    """
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def open(self) -> None:
+        """Begin to listen."""
+        for stream, error in ((sys.stdout, False), (sys.stderr, True)):
+            if hasattr(stream, "echo"):
+                echo = _Echo(stream.echo, error)
+                self._undo.append(_restore(stream, stream.echo))
+                stream.echo = echo
+
+    def close(self) -> None:
+        """Stop to listen."""
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+
+
+def _restore(stream: Any, before: TextIO | None) -> Callable[[], None]:
+    def undo() -> None:
+        stream.echo = before
+
+    return undo
+
+
+class _Echo:
+    def __init__(self, before: TextIO | None, error: bool) -> None:
+        self._before = before
+        self._error = error
+
+    def write(self, text: str) -> int:
+        listener = _listener.get()
+        if listener is not None:
+            listener(text, self._error)
+        if self._before is not None:
+            self._before.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._before is not None:
+            self._before.flush()
+
+
+class CellStage:
+    """Where the callbacks of one app run.
+
+    Args:
+        shell: the interactive shell
+        cell: the request of the cell that showed the app, as `cell_of` gives it
+        listener: called with what is printed, and whether it is an error
+    """
+
+    def __init__(self, shell: Any, cell: dict[str, Any], listener: Listener) -> None:
+        self._shell = shell
+        self._cell = cell
+        self._listener = listener
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """User code runs: its output is the app's."""
+        before = cell_of(self._shell)
+        heard = _listener.get()
+        _listener.set(self._listener)
+        moved = bool(self._cell) and before.get("header") != self._cell.get("header")
+        if moved:
+            self._shell.set_parent(self._cell)
+        try:
+            yield
+        finally:
+            _listener.set(heard)
+            if moved and before:
+                self._shell.set_parent(before)
+
+    def raised(self, error: BaseException, where: str) -> None:
+        """Print a traceback, without our own frames, where the user looks."""
+        with self.entered():
+            print(f"{where} raised:\n{user_traceback(error)}", file=sys.stderr, flush=True)
+
+
+def user_traceback(error: BaseException) -> str:
+    """A traceback that begins in the user's code."""
+    frames = error.__traceback__
+    first = frames
+    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+        first = first.tb_next
+    return "".join(traceback.format_exception(type(error), error, first or frames))
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_OURS) or "/bokeh/document/" in filename or "/bokeh/application/" in filename or "/bokeh/io/" in filename

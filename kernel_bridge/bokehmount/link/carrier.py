@@ -1,0 +1,32 @@
+"""What a link runs over.  Whoever fulfils this contract can carry a link; one test holds all carriers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ("Carrier", "Receiver")
+
+
+class Receiver(Protocol):
+    """An end of a link, as its carrier sees it.  Called on the carrier's own thread."""
+
+    def received(self, parts: Sequence[bytes]) -> None:
+        """A message came, whole; messages come in the order in which they were sent."""
+
+    def lost(self, why: str) -> None:
+        """Nothing will come any more, and nothing can be sent; called once, not after `Carrier.close`."""
+
+
+class Carrier(Protocol):
+    """Carries the messages of one link between its two ends, whole and in order."""
+
+    @property
+    def name(self) -> str:
+        """What a person may read: "control" or "socket"."""
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message.  Safe on any thread; never blocks for long, never raises; a lost carrier drops it."""
+
+    def close(self) -> None:
+        """Stop carrying.  Safe on any thread; doing it again does nothing."""

@@ -1,0 +1,194 @@
+"""The messages of a link, and how they become parts: one JSON envelope and any number of binary parts.  No I/O.
+
+The server asks (`Ask`) and hears `Answer` or `Failed`; what needs no answer is told.  Bokeh's messages pass through as
+frames, unread.  Both ends may be of different releases: `PROTOCOL` is exchanged first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from ..errors import ProtocolError
+from ..frames import Frames
+
+__all__ = ("PROTOCOL", "Answer", "Apps", "Ask", "Close", "Disconnected", "Failed", "LinkMessage", "Load", "Output", "Parts", "Received",
+           "RawFrames", "Send", "decode", "encode")  # fmt: skip
+
+PROTOCOL: Final = 1
+"""Raised when a change makes the two ends unable to talk."""
+
+Parts = list[bytes]
+RawFrames = tuple[bytes, ...]
+"""The frames of a Bokeh message as bytes; which are text is told by their places (see `bokehmount.frames`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The server asks the kernel something; ``what`` names the question, ``args`` are its keyword arguments."""
+
+    kind: ClassVar = "ask"
+    number: int
+    what: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The kernel's answer to an `Ask`."""
+
+    kind: ClassVar = "answer"
+    number: int
+    result: Any
+    blob: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why an `Ask` has no answer: the name of the error's class, its words, and the user's traceback if there is one."""
+
+    kind: ClassVar = "failed"
+    number: int
+    error: str
+    text: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A browser's message, for the session that the connection looks at."""
+
+    kind: ClassVar = "received"
+    connection: int
+    frames: RawFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection is gone; ``lost`` where it broke without a goodbye."""
+
+    kind: ClassVar = "disconnected"
+    connection: int
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Messages for some connections."""
+
+    kind: ClassVar = "send"
+    connections: Sequence[int]
+    messages: Sequence[RawFrames]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Some connections are to be closed, with a close code and a sentence; ``moved`` is the app path to go to instead."""
+
+    kind: ClassVar = "close"
+    connections: Sequence[int]
+    code: int
+    reason: str
+    moved: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """The kernel's apps, whenever they change: path, title, sessions, views."""
+
+    kind: ClassVar = "apps"
+    apps: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Whether the kernel's main thread is busy with something else while work of ours waits."""
+
+    kind: ClassVar = "load"
+    busy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Text that a session's callback printed, or its traceback, for the views of some connections."""
+
+    kind: ClassVar = "output"
+    connections: Sequence[int]
+    text: str
+    error: bool
+
+
+LinkMessage = Ask | Answer | Failed | Received | Disconnected | Send | Close | Apps | Load | Output
+
+_PLAIN: Final[dict[str, type[Any]]] = {cls.kind: cls for cls in (Ask, Failed, Disconnected, Close, Apps, Load, Output)}
+
+
+def raw(frames: Frames) -> RawFrames:
+    """Frames as bytes."""
+    return tuple(frame.encode() if isinstance(frame, str) else frame for frame in frames)
+
+
+def cooked(frames: RawFrames) -> Frames:
+    """Frames with their text as text again.
+
+    Raises:
+        ProtocolError: a text frame is not UTF-8
+    """
+    try:
+        return tuple(frame if place >= 3 and place % 2 == 0 else str(frame, "utf-8") for place, frame in enumerate(frames))
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"a text frame is not UTF-8: {error}") from None
+
+
+def encode(message: LinkMessage) -> Parts:
+    """The parts of a message."""
+    match message:
+        case Received():
+            return [_dump({"k": message.kind, "c": message.connection}), *message.frames]
+        case Send():
+            counts = [len(frames) for frames in message.messages]
+            head = _dump({"k": message.kind, "c": list(message.connections), "n": counts})
+            return [head, *(frame for frames in message.messages for frame in frames)]
+        case Answer():
+            blob = [] if message.blob is None else [message.blob]
+            return [_dump({"k": message.kind, "number": message.number, "result": message.result}), *blob]
+    fields = {name: getattr(message, name) for name in type(message).__slots__}
+    return [_dump({"k": message.kind, **fields})]
+
+
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value)
+
+
+def decode(parts: Sequence[bytes]) -> LinkMessage:
+    """Read the parts of a message.
+
+    Raises:
+        ProtocolError: they are not a message of this protocol
+    """
+    try:
+        envelope = orjson.loads(parts[0])
+        kind = envelope.pop("k")
+        if kind == Send.kind:
+            return Send(envelope["c"], _split(parts[1:], envelope["n"]))
+        if kind == Received.kind:
+            return Received(envelope["c"], tuple(parts[1:]))
+        if kind == Answer.kind:
+            return Answer(envelope["number"], envelope["result"], parts[1] if len(parts) > 1 else None)
+        message: LinkMessage = _PLAIN[kind](**envelope)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"not a link message: {error!r}") from None
+    return message
+
+
+def _split(frames: Sequence[bytes], counts: Sequence[int]) -> list[RawFrames]:
+    messages, start = [], 0
+    for count in counts:
+        messages.append(tuple(frames[start : start + count]))
+        start += count
+    if start != len(frames):
+        raise ValueError(f"{start} frames announced, {len(frames)} came")
+    return messages

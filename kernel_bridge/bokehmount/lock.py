@@ -1,0 +1,55 @@
+"""The lock of a Document: free for whoever asks first, and taken at once where it is free.
+
+`asyncio.Lock` can only be taken by awaiting it; nearly all work on a Document neither waits nor awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+__all__ = ("DocumentLock",)
+
+
+class DocumentLock:
+    """A fair lock for one thread.  Whoever took it must `release` it."""
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody holds it."""
+        return self._held
+
+    def try_acquire(self) -> bool:
+        """Take it if it is free and nobody waits for it."""
+        if self._held or self._waiting:
+            return False
+        self._held = True
+        return True
+
+    async def acquire(self) -> None:
+        """Take it as soon as all who asked before have had it."""
+        if self.try_acquire():
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it was handed to us in the same moment
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def release(self) -> None:
+        """Hand it to the next who waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._held = False

@@ -1,0 +1,130 @@
+"""Renders an app's page and its autoload script, by Bokeh's own templates, where its Document lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from typing import Any
+from urllib.parse import urlparse
+
+from bokeh.core.has_props import HasProps
+from bokeh.core.templates import AUTOLOAD_JS, FILE
+from bokeh.document import Document
+from bokeh.embed.bundle import Bundle, Script, bundle_for_objs_and_resources
+from bokeh.embed.elements import html_page_for_render_items, script_for_render_items
+from bokeh.embed.util import RenderItem
+from bokeh.model import Model
+from bokeh.resources import Resources
+from bokeh.util.serialization import make_globally_unique_css_safe_id
+
+from .assets import versioned
+
+__all__ = ("Place", "autoload_script", "page", "resources")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page lives, as its browser sees it.
+
+    Args:
+        root: the URL below which ``static/`` is, absolute or base-relative, ending with a slash
+        view_script: the URL of the script that says in words what is happening; none where None
+    """
+
+    root: str
+    view_script: str | None = None
+
+
+def resources(root: str) -> Resources:
+    """BokehJS and extension files below a URL."""
+    return Resources(mode="server", root_url=root, path_versioner=versioned)
+
+
+def _bundle(root: str) -> Bundle:
+    # a class of models that was made since then may need more files
+    return _bundle_of(root, len(HasProps.model_class_reverse_map))
+
+
+@lru_cache(maxsize=32)
+def _bundle_of(root: str, model_classes: int) -> Bundle:
+    return bundle_for_objs_and_resources(None, resources(root))
+
+
+@lru_cache(maxsize=32)
+def _rendered(root: str, model_classes: int) -> tuple[str, str]:
+    scripts, styles = _bundle_of(root, model_classes)
+    return scripts, styles
+
+
+def page(document: Document, token: str, place: Place, root: Model | None = None) -> str:
+    """The page of a session.
+
+    Args:
+        document: the session's Document
+        token: names the session
+        place: where the page lives
+        root: the only root that is to be seen; the whole Document where None
+
+    Returns:
+        HTML
+    """
+    scripts, styles = _rendered(place.root, len(HasProps.model_class_reverse_map))
+    if place.view_script is not None:
+        scripts = f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'
+    item = RenderItem(token=token, roots=document.roots, use_for_title=True)
+    template, variables = document.template, document.template_variables
+    if root is not None and document.roots != [root]:
+        item.elementid = make_globally_unique_css_safe_id()
+        template, variables = _ONLY, {"shown": root.id}
+    return html_page_for_render_items(
+        (scripts, styles), {}, [item], document.title, template=template, template_variables=variables
+    )
+
+
+# BokehJS draws root i of a Document into the i-th element, and roots that are added later into the item's element.
+# So the roots that belong to other views get elements too, which stay hidden.
+_ONLY: Any = FILE.environment.from_string(
+    """{% extends base %}
+{% block contents %}
+  <div hidden id="{{ doc.elementid }}"></div>
+  {% for root in doc.roots %}
+  <div id="{{ root.elementid }}" data-root-id="{{ root.id }}"
+       {{ 'style="display: contents"' if root.id == shown else 'hidden' }}></div>
+  {% endfor %}
+{% endblock %}"""
+)
+
+
+def autoload_script(
+    token: str,
+    place: Place,
+    element_id: str,
+    app_path: str = "/",
+    absolute_url: str | None = None,
+    *,
+    with_resources: bool = True,
+) -> str:
+    """The script that draws a session into an element of somebody else's page.
+
+    Args:
+        token: names the session
+        place: where BokehJS is; its root is made absolute by ``absolute_url``
+        element_id: the element to draw into
+        app_path: the app's path on its server
+        absolute_url: the app's URL, where the page comes from another server
+        with_resources: whether BokehJS is to be loaded too
+
+    Returns:
+        JavaScript
+    """
+    root = place.root
+    if absolute_url:
+        url = urlparse(absolute_url)
+        root = f"{url.scheme}://{url.netloc}{root}"
+    cached = _bundle(root) if with_resources else bundle_for_objs_and_resources(None, None)
+    bundle = Bundle(cached.js_files, cached.js_raw, cached.css_files, cached.css_raw, cached.hashes)
+    item = RenderItem(token=token, elementid=element_id, use_for_title=False)  # type: ignore[arg-type]
+    bundle.add(Script(script_for_render_items({}, [item], app_path=app_path, absolute_url=absolute_url)))
+    return AUTOLOAD_JS.render(bundle=bundle, elementid=element_id)
+

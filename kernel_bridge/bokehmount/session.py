@@ -1,0 +1,569 @@
+"""One Document and the connections that look at it.  Knows nothing of sockets.
+
+The same class hosts a Document in a server and in a kernel.  Its thread is the one that made it: there messages are
+applied and callbacks run, under the Document's lock; there anybody may edit a model at any time, lock or not, and the
+change is sent at once.  Other threads use next-tick callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import bokeh
+from bokeh.core.serialization import Deserializer, UnknownReferenceError
+from bokeh.document import Document
+from bokeh.document.callbacks import invoke_with_curdoc
+from bokeh.document.events import (
+    DocumentPatchedEvent,
+    ModelChangedEvent,
+    SessionCallbackAdded,
+    SessionCallbackRemoved,
+)
+from bokeh.events import ConnectionLost
+from bokeh.util.token import generate_jwt_token
+
+from . import __version__, documents, wire
+from .errors import ProtocolError
+from .frames import Frames
+from .guarding import guard_callbacks
+from .lock import DocumentLock
+from .outbox import Outbox
+from .scheduling import SessionCallbacks
+from .settling import Key, Settling
+from .stage import LogStage, Stage
+from .wire import Message, MessageType
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from bokeh.core.types import ID
+    from tornado.ioloop import IOLoop
+
+__all__ = ("Connection", "Outlet", "ServerSession")
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Outlet(Protocol):
+    """Carries messages to one or more of its connections."""
+
+    def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
+        """Send these whole messages, in this order, to each of these connections.  Must not block or raise.
+
+        A session calls it from its own thread, and where edits are sent from the middle of a cell, from the thread
+        that ``flush_later`` named.
+        """
+
+
+class Connection(Protocol):
+    """One browser (or Python client) that looks at a session.  Told apart by identity."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """What carries messages to it."""
+
+
+class ServerSession:
+    """Hosts an application's instance, a Document, for one or more connections.
+
+    Make it on the thread and loop that shall own the Document; call `destroy` when it is over.
+
+    Args:
+        session_id: the id, not empty
+        document: the Document; it must not have another session
+        io_loop: the loop that runs the callbacks; the running one where None
+        token: a token that names this session
+        stage: where callbacks run and who hears of their errors
+        flush_later: has a function called soon, on any thread; it sends the edits that were made outside of the
+            lock.  The loop's next turn where None.
+        owns_document: whether the Document ends with the session; its models are of no use then any more
+    """
+
+    def __init__(
+        self,
+        session_id: ID,
+        document: Document,
+        io_loop: IOLoop | asyncio.AbstractEventLoop | None = None,
+        token: str | None = None,
+        *,
+        stage: Stage | None = None,
+        flush_later: Callable[[Callable[[], None]], object] | None = None,
+        owns_document: bool = True,
+    ) -> None:
+        if not session_id:
+            raise ValueError("a session must have an id that is not empty")
+        if document is None:
+            raise ValueError("a session must have a Document")
+        self._id = session_id
+        self._document = document
+        self._token = token
+        self._stage = stage or LogStage()
+        self._loop: asyncio.AbstractEventLoop = (
+            asyncio.get_event_loop() if io_loop is None else getattr(io_loop, "asyncio_loop", io_loop)  # type: ignore[assignment]
+        )
+        self._thread = threading.get_ident()
+        self._flush_later = flush_later or self._loop.call_soon_threadsafe
+        self._connections: set[Connection] = set()
+        self._pulled: AbstractSet[Connection] = frozenset()  # replaced, never changed: another thread may read it
+        self._lock = DocumentLock()
+        self._gathering = 0
+        self._flush_is_due = False
+        self._outbox = Outbox(document)
+        self._sending = threading.Lock()
+        self._settling = Settling()
+        self._settle_handle: asyncio.TimerHandle | None = None
+        self._answers: list[tuple[Connection, Frames]] = []
+        self._patching: Connection | None = None
+        self._pushing = False
+        self._whole: Any = None
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._owns_document = owns_document
+        self._destroyed = False
+        self._expiration_requested = False
+        self._expiration_blocked_count = 0
+        self._left_at = time.monotonic()
+
+        document.callbacks.on_change_dispatch_to(self)
+        self._unguard = guard_callbacks(document, self._guarded)
+        self._callbacks = SessionCallbacks(self._loop, self._run_callback)
+        for callback in document.session_callbacks:
+            self._callbacks.add(callback)
+
+    # What a session is ------------------------------------------------------------------------------------------
+
+    @property
+    def document(self) -> Document:
+        """The Document; raises `RuntimeError` once the session is destroyed."""
+        if self._destroyed:
+            raise RuntimeError(f"session {self._id!r} is destroyed and has no Document any more")
+        return self._document
+
+    @property
+    def id(self) -> ID:
+        """The session's id."""
+        return self._id
+
+    @property
+    def token(self) -> str:
+        """A token that names this session; the one it was made with where there was one."""
+        return self._token or generate_jwt_token(self._id)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it is over."""
+        return self._destroyed
+
+    @property
+    def expiration_requested(self) -> bool:
+        """Whether it goes at the next check, if nobody looks at it."""
+        return self._expiration_requested
+
+    @property
+    def expiration_blocked(self) -> bool:
+        """Whether work is under way that must not lose its Document."""
+        return self._expiration_blocked_count > 0
+
+    @property
+    def expiration_blocked_count(self) -> int:
+        """How many pieces of such work there are."""
+        return self._expiration_blocked_count
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections look at it."""
+        return len(self._connections)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Who looks at it."""
+        return tuple(self._connections)
+
+    @property
+    def milliseconds_since_last_unsubscribe(self) -> float:
+        """How long nobody looks at it, or how long ago one of several left."""
+        return (time.monotonic() - self._left_at) * 1000
+
+    def request_expiration(self) -> None:
+        """Let it go at the next check, if nobody looks at it."""
+        self._expiration_requested = True
+
+    def block_expiration(self) -> None:
+        """Keep it alive until `unblock_expiration`."""
+        self._expiration_blocked_count += 1
+
+    def unblock_expiration(self) -> None:
+        """Undo one `block_expiration`."""
+        if self._expiration_blocked_count <= 0:
+            raise RuntimeError("unblock_expiration was called more often than block_expiration")
+        self._expiration_blocked_count -= 1
+
+    def destroy(self) -> None:
+        """End it: no callback runs any more and the Document is taken apart.  Doing it again does nothing."""
+        if self._destroyed:
+            return
+        self._destroyed = True
+        self._callbacks.remove_all()
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._settle_handle is not None:
+            self._settle_handle.cancel()
+        self._outbox.clear()
+        self._unguard()
+        if self._owns_document:
+            self._document.destroy(self)
+        else:
+            self._document.remove_on_change(self)
+        del self._document
+
+    # Connections ------------------------------------------------------------------------------------------------
+
+    def subscribe(self, connection: Connection) -> None:
+        """A connection looks at this session from now on."""
+        self._connections.add(connection)
+
+    def unsubscribe(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        self._pulled = self._pulled - {connection}
+        self._left_at = time.monotonic()
+
+    def notify_connection_lost(self) -> None:
+        """Let the Document's ``on_event("connection_lost")`` callbacks run."""
+        if not self._destroyed:
+            self._spawn(self._locked(partial(self._tell, ConnectionLost())))
+
+    def _tell(self, event: ConnectionLost) -> None:
+        callbacks = self._document.callbacks
+        for callback in callbacks.event_callbacks_for_event_name(event.event_name):
+            self._guarded(callback, event)
+
+    def receive(self, connection: Connection, frames: Frames) -> None:
+        """Carry out a message of a connection, now or as soon as the lock is free; the answer goes to its outlet.
+
+        Raises:
+            ProtocolError: the message is not one that a client may send; close the connection
+        """
+        message = wire.decode(frames)
+        match message.msgtype:
+            case MessageType.PATCH_DOC:
+                work = self._apply_patch
+            case MessageType.PULL_DOC_REQ:
+                work = self._answer_pull
+            case MessageType.PUSH_DOC:
+                work = self._apply_push
+            case MessageType.SERVER_INFO_REQ:
+                work = self._answer_info
+            case MessageType.OK | MessageType.ERROR:
+                return
+            case _:
+                raise ProtocolError(f"a client does not send {message.msgtype}")
+        if not self._destroyed:
+            self._spawn(self._locked(partial(work, connection, message)))
+
+    def _answer_info(self, connection: Connection, message: Message) -> None:
+        self._reply(connection, wire.server_info_reply(message, bokeh.__version__, __version__))
+
+    def _answer_pull(self, connection: Connection, message: Message) -> None:
+        self.flush()  # what came before is in the snapshot already
+        if self._whole is None:
+            self._whole = documents.to_json(self._document)
+        self._reply(connection, wire.pull_doc_reply(message, self._whole))
+        self.flush()
+        self._pulled = self._pulled | {connection}
+
+    def _apply_push(self, connection: Connection, message: Message) -> None:
+        if "doc" not in message.content:
+            self._reply(connection, wire.error(message, "PUSH-DOC without a 'doc'"))
+            return
+        self._whole = None
+        self._pulled = self._pulled | {connection}
+        self._patching, self._pushing = connection, True
+        try:
+            documents.replace(self._document, message)
+        except Exception as error:
+            self._refuse(connection, message, error)
+        else:
+            self._reply(connection, wire.ok(message))
+        finally:
+            self._patching, self._pushing = None, False
+
+    def _apply_patch(self, connection: Connection, message: Message) -> None:
+        self._patching = connection
+        touched = documents.touched(message.content)
+        try:
+            invoke_with_curdoc(self._document, partial(self._handle_events, message))
+        except Exception as error:
+            for key in touched:
+                self._settling.doubt(key, time.monotonic())
+            self._refuse(connection, message, error)
+        else:
+            for key in touched:
+                self._settling.received(key, connection, time.monotonic())
+            self._reply(connection, wire.ok(message))
+        finally:
+            self._patching = None
+        self._settle_later()
+
+    def _handle_events(self, message: Message) -> None:
+        document = self._document
+        known = [model for identity in documents.references(message.content) if (model := document.models.get_by_id(identity))]
+        deserializer = Deserializer(known, setter=self)
+        try:
+            patch = deserializer.deserialize(message.payload)
+        except UnknownReferenceError as error:
+            if not document.models.seen(error.id):
+                raise
+            log.debug("dropped a patch of a model that was just removed: %s", error)
+            return
+        if not isinstance(patch, dict) or not isinstance(patch.get("events"), list):
+            raise ProtocolError("PATCH-DOC without a list of 'events'")
+        failure: Exception | None = None
+        for event in patch["events"]:
+            try:
+                DocumentPatchedEvent.handle_event(document, event, self)
+            except Exception as error:
+                failure = failure or error
+        document.models.flush_synced(lambda model: not deserializer.has_ref(model))
+        if failure is not None:
+            raise failure
+
+    def _refuse(self, connection: Connection, message: Message, error: Exception) -> None:
+        log.warning("session %s could not carry out %s: %r", self._id, message.msgtype, error)
+        self._reply(connection, wire.error(message, f"{type(error).__name__}: {error}"))
+
+    # The lock ---------------------------------------------------------------------------------------------------
+
+    async def with_document_locked(self, func: Callable[..., T | Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
+        """Run a function while nobody else works on the Document.
+
+        Changes that it makes are sent together when it is done; those of an async function as they come.
+
+        Returns:
+            what it returns, awaited where it is awaitable; None if the session is destroyed
+        """
+        if self._destroyed:
+            return None
+        result = self._locked(partial(func, *args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
+
+    def _locked(self, work: Callable[[], T | Awaitable[T]]) -> T | Awaitable[T]:
+        self.block_expiration()
+        if not self._lock.try_acquire():
+            return self._when_free(work)
+        return self._holding(work)
+
+    async def _when_free(self, work: Callable[[], T | Awaitable[T]]) -> T:
+        try:
+            await self._lock.acquire()
+        except asyncio.CancelledError:
+            self.unblock_expiration()
+            raise
+        result = self._holding(work)
+        return await result if inspect.isawaitable(result) else result  # type: ignore[return-value]
+
+    def _holding(self, work: Callable[[], T | Awaitable[T]]) -> T | Awaitable[T]:
+        """Run work with the lock held; let the lock go when it, or what it awaits, is done."""
+        if self._destroyed:
+            self._let_go()
+            return None  # type: ignore[return-value]  # nobody waits for an answer of a session that is gone
+        try:
+            with self._gathered():
+                result = work()
+        except BaseException:
+            self._let_go()
+            raise
+        if inspect.isawaitable(result):
+            return self._await_and_let_go(result)
+        self._let_go()
+        return result
+
+    async def _await_and_let_go(self, awaitable: Awaitable[T]) -> T:
+        try:
+            return await awaitable
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._lock.release()
+        self.unblock_expiration()
+
+    def _spawn(self, result: Any) -> None:
+        """Own what is still to be awaited."""
+        if not inspect.isawaitable(result):
+            return
+        task = asyncio.ensure_future(result, loop=self._loop)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stage.raised(error, "the session's work")
+
+    # Callbacks --------------------------------------------------------------------------------------------------
+
+    def _guarded(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call user code.  In the session's own work its exception is told and stops nothing else.
+
+        In a cell that edits a model, the exception is the cell's.
+        """
+        if not (self._gathering or self._lock.held):
+            callback(*args)
+            return
+        try:
+            with self._stage.entered():
+                result = callback(*args)
+        except Exception as error:
+            self._stage.raised(error, _name(callback))
+        else:
+            if inspect.isawaitable(result):
+                self._spawn(self._awaited(result, callback))
+
+    def _run_callback(self, callback: Callable[[], Any]) -> Any:
+        if self._destroyed:
+            return None
+        if getattr(callback, "nolock", False):
+            return self._called(callback)
+        return self._locked(partial(self._called, callback))
+
+    def _called(self, callback: Callable[[], Any]) -> Any:
+        try:
+            with self._stage.entered():
+                result = callback()
+        except Exception as error:
+            self._stage.raised(error, _name(callback))
+            return None
+        return self._awaited(result, callback) if inspect.isawaitable(result) else None
+
+    async def _awaited(self, awaitable: Awaitable[Any], callback: Callable[..., Any]) -> None:
+        try:
+            with self._stage.entered():
+                await awaitable
+        except Exception as error:
+            self._stage.raised(error, _name(callback))
+
+    def _session_callback_added(self, event: SessionCallbackAdded) -> None:
+        if self._on_owner_thread():
+            self._callbacks.add(event.callback)
+        else:
+            self._loop.call_soon_threadsafe(self._callbacks.add, event.callback)
+
+    def _session_callback_removed(self, event: SessionCallbackRemoved) -> None:
+        if self._on_owner_thread():
+            self._callbacks.remove(event.callback)
+        else:
+            self._loop.call_soon_threadsafe(self._callbacks.remove, event.callback)
+
+    # Sending ----------------------------------------------------------------------------------------------------
+
+    def _on_owner_thread(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def _document_patched(self, event: DocumentPatchedEvent) -> None:
+        """Bokeh calls this for each change of the Document that browsers must hear of."""
+        if not self._on_owner_thread():
+            self._loop.call_soon_threadsafe(self._settle_foreign, documents.key_of(event))
+            raise RuntimeError(
+                f"{event.kind} in thread {threading.current_thread().name!r}: a Document may be changed only by the thread "
+                "that owns it; use doc.add_next_tick_callback(function), which is safe from any thread"
+            )
+        self._whole = None
+        exclude = self._patching if event.setter is self or self._pushing else None
+        if not self._pulled or (exclude is not None and self._pulled == {exclude}):
+            if exclude is not None:
+                self._note(event, exclude)
+            return
+        self._outbox.add(event, exclude)
+        self._note(event, exclude)
+        if not self._gathering and not self._flush_is_due:
+            self._flush_is_due = True
+            self._flush_later(self.flush)
+
+    def send_events(self, events: Sequence[DocumentPatchedEvent]) -> None:
+        """Send these events to all connections now, without telling the Document's own listeners."""
+        for event in events:
+            self._document_patched(event)
+        self.flush()
+
+    def _note(self, event: DocumentPatchedEvent, exclude: Connection | None) -> None:
+        key = documents.key_of(event)
+        if key is not None:
+            self._settling.sent(key, exclude, time.monotonic())
+
+    @contextmanager
+    def _gathered(self) -> Iterator[None]:
+        """Changes made in this block leave together when it ends, also if it raises."""
+        self._gathering += 1
+        try:
+            yield
+        finally:
+            self._gathering -= 1
+            if not self._gathering:
+                self.flush()
+
+    def flush(self) -> None:
+        """Send what was gathered.  Safe on any thread."""
+        with self._sending:
+            self._flush_is_due = False
+            patch, answers = self._outbox.take(), self._answers
+            if patch is None and not answers:
+                return
+            self._answers = []
+            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], tuple[Frames, ...]]] = {}
+            answered = {connection for connection, _ in answers}
+            for connection in self._pulled | answered:
+                messages = tuple(frames for whom, frames in answers if whom is connection) if connection in answered else ()
+                if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
+                    messages = (*messages, frames)
+                if messages:
+                    outlet = connection.outlet
+                    key = (id(outlet), *map(id, messages))
+                    groups.setdefault(key, (outlet, [], messages))[1].append(connection)
+            for outlet, connections, messages in groups.values():
+                outlet.deliver(connections, messages)
+
+    def _reply(self, connection: Connection, message: Message) -> None:
+        """Answer, together with what the request caused, when what is being done is done."""
+        with self._sending:
+            self._answers.append((connection, wire.encode(message)))
+
+    def _settle_later(self) -> None:
+        due = self._settling.next_due
+        if due is not None and self._settle_handle is None:
+            self._settle_handle = self._loop.call_later(max(0.0, due - time.monotonic()) + 0.01, self._settle)
+
+    def _settle_foreign(self, key: Key | None) -> None:
+        """Another thread changed a model and was told off; the change stands in the Document, so views get it too."""
+        self._whole = None
+        if key is not None:
+            self._settling.doubt(key, time.monotonic())
+            self._settle_later()
+
+    def _settle(self) -> None:
+        """Send every view the Document's value of what both sides have changed at once."""
+        self._settle_handle = None
+        if not self._destroyed:
+            self._spawn(self._locked(self._send_settled))
+            self._settle_later()
+
+    def _send_settled(self) -> None:
+        for identity, attr in self._settling.due(time.monotonic()):
+            model = self._document.models.get_by_id(identity)  # type: ignore[arg-type]
+            if model is not None and self._pulled:
+                value = model.lookup(attr).get_value(model)
+                self._outbox.add(ModelChangedEvent(self._document, model, attr, value))
+
+
+def _name(callback: Callable[..., Any]) -> str:
+    inner = inspect.unwrap(callback)
+    inner = inner.func if isinstance(inner, partial) else inner
+    return f"callback {getattr(inner, '__qualname__', repr(inner))}"

@@ -1,0 +1,142 @@
+"""Session tokens: what they hold, who made them, until when they open a new session.  No I/O, no clock.
+
+A token is Bokeh's (`bokeh.util.token`), so that stock clients can read it.  A *new* session is opened only with a token
+that is not too old; a *living* session accepts its token until it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bokeh.util.token import check_token_signature, generate_jwt_token, generate_session_id, get_session_id, get_token_payload
+
+from .errors import TokenError
+
+__all__ = ("SECRET_HEADERS", "RequestInfo", "SessionToken", "Tokens", "without_secrets")
+
+SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-xsrftoken"})
+"""Headers that log somebody in.  They stay in the server: neither a token nor a page nor an app ever holds them."""
+
+_LONGEST: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What an app may know of the request that opened its session.
+
+    Args:
+        arguments: the query's values by name, as bytes
+        headers: without those that log somebody in, unless an administrator chose otherwise
+        cookies: none, unless an administrator chose otherwise
+        path: the request's path
+        uri: path and query
+        host: the Host header's value
+        protocol: "http" or "https"
+        remote_ip: the client's address
+        user: the name of who is logged in, if anybody is
+    """
+
+    arguments: Mapping[str, list[bytes]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    path: str = "/"
+    uri: str = "/"
+    host: str = ""
+    protocol: str = "http"
+    remote_ip: str = ""
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """A token that was checked.
+
+    Args:
+        text: the token itself
+        session_id: the session that it names
+        expires: seconds since the epoch, after which it opens no new session
+        payload: what else it holds: ``arguments``, ``headers``, ``cookies`` and what the app's handlers added
+    """
+
+    text: str
+    session_id: str
+    expires: float
+    payload: Mapping[str, Any]
+
+    def opens_new(self, now: float) -> bool:
+        """Whether it still opens a session that does not live yet."""
+        return now < self.expires
+
+
+def without_secrets(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The headers that an app may see."""
+    return {name: value for name, value in headers if name.lower() not in SECRET_HEADERS}
+
+
+class Tokens:
+    """Makes and checks the tokens of one server.
+
+    Args:
+        secret_key: signs them
+        signed: whether they are signed and checked
+        lifetime: seconds for which a token opens a new session
+    """
+
+    def __init__(self, secret_key: bytes | str | None, signed: bool, lifetime: int = 300) -> None:
+        if signed and not secret_key:
+            raise ValueError("signed sessions need a secret key: pass secret_key or set BOKEH_SECRET_KEY")
+        self._secret = secret_key.encode() if isinstance(secret_key, str) else secret_key
+        self.signed = signed
+        self.lifetime = lifetime
+
+    def new_session_id(self) -> str:
+        """A random session id, signed where sessions are."""
+        return generate_session_id(secret_key=self._secret, signed=self.signed)
+
+    def make(self, session_id: str, payload: Mapping[str, Any]) -> SessionToken:
+        """A token for a session."""
+        text = generate_jwt_token(
+            session_id,  # type: ignore[arg-type]  # Bokeh's ID is a NewType of str
+            secret_key=self._secret,
+            signed=self.signed,
+            extra_payload=dict(payload),
+            expiration=self.lifetime,
+        )
+        return self._read(text)
+
+    def check(self, text: str | None, *, trust_unsigned: bool = False) -> SessionToken:
+        """Read a token that a client sent.
+
+        Args:
+            text: the token
+            trust_unsigned: take also one without a signature; only for a client that is known in another way
+
+        Raises:
+            TokenError: there is none, it is not a token, or its signature is wrong
+        """
+        if not text:
+            raise TokenError("no session token was sent: reload the page")
+        if len(text) > _LONGEST:
+            raise TokenError(f"the session token is longer than {_LONGEST:,} characters")
+        token = self._read(text)
+        if trust_unsigned and "." not in text and "." not in token.session_id:
+            return token
+        try:
+            right = check_token_signature(text, secret_key=self._secret, signed=self.signed)
+        except Exception:
+            right = False
+        if not right:
+            raise TokenError("the session token was not made by this server: reload the page")
+        return token
+
+    def _read(self, text: str) -> SessionToken:
+        try:
+            session_id, payload = get_session_id(text), dict(get_token_payload(text))
+            expires = float(payload.pop("session_expiry"))
+        except Exception:
+            raise TokenError("the session token can't be read: reload the page") from None
+        if not isinstance(session_id, str) or not session_id:
+            raise TokenError("the session token names no session: reload the page")
+        return SessionToken(text, session_id, expires, payload)
