@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from bokeh.document import Document
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, Div, Slider, TextInput
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider, TextInput
 from bokeh.plotting import figure
 
 from benchmarks.variant import Variant
 
 FLOATS_PER_MB = 131_072
-FINAL_FRAME = -1.0
+NOISE = np.random.default_rng(seed=4).random(FLOATS_PER_MB)
 
 _newest_document: weakref.ref[Document] | None = None
 
@@ -78,26 +79,26 @@ def stream_from_cell(rows: int, *, locked: bool) -> None:
 
 def send_arrays(document: Document, count: int) -> None:
     """Replace a 1 MB array that many times, each in a callback of its own, so that each is a change of its own."""
-    set_array = partial(_set_array, document)
-    _on_each_tick(document, count, lambda n: set_array(float(n)))
+    _on_each_tick(document, count, lambda n: _set_array(document, float(n)))
 
 
 def send_lines(document: Document, count: int) -> None:
-    """Rewrite the 200-point line that many times, each in a callback of its own; point 0 of y says which."""
+    """Rewrite the line that many times, each in a callback of its own, and stream one row as a mark of the end."""
     source = document.get_model_by_name("line")
     assert isinstance(source, ColumnDataSource)
-    x = source.data["x"]
+    x = np.asarray(source.data["x"])
 
     def rewrite(n: int) -> None:
-        y = np.sin(x * n)
-        y[0] = n
-        source.data = dict(x=x, y=y)
+        if n < count:
+            source.data = dict(x=x, y=np.sin(x * n))
+        else:
+            stream(document, 1)
 
-    _on_each_tick(document, count, rewrite)
+    _on_each_tick(document, count + 1, rewrite)
 
 
-def pulse(document: Document, seconds: float, hertz: float) -> None:
-    """Replace the 1 MB array at that rate for that long, and then once more with the number of the final frame."""
+def pulse(document: Document, seconds: float, hertz: float, final: float) -> None:
+    """Replace the 1 MB array at that rate (Hz) for that long (s), and then once more with the number ``final``."""
     end = time.monotonic() + seconds
     frame = 0
 
@@ -108,7 +109,7 @@ def pulse(document: Document, seconds: float, hertz: float) -> None:
             _set_array(document, float(frame))
         else:
             document.remove_periodic_callback(callback)
-            _set_array(document, FINAL_FRAME)
+            _set_array(document, final)
 
     callback = document.add_periodic_callback(beat, round(1_000 / hertz))
 
@@ -116,7 +117,7 @@ def pulse(document: Document, seconds: float, hertz: float) -> None:
 def _set_array(document: Document, number: float) -> None:
     source = document.get_model_by_name("array")
     assert isinstance(source, ColumnDataSource)
-    values = np.random.default_rng().random(FLOATS_PER_MB)
+    values = NOISE.copy()
     values[0] = number
     source.data = dict(a=values)
 

@@ -55,8 +55,15 @@ class Disconnected(ConnectionError):
         self.code = code
 
 
+class Silence(TimeoutError):
+    """Nothing came for as long as the connection's patience."""
+
+
 class Connection:
     """One WebSocket that speaks Bokeh's protocol: a queue of whole messages in, single writes out."""
+
+    #: How long ``next`` waits for a message, in s.
+    patience = 15.0
 
     def __init__(self) -> None:
         self._assembler = Assembler()
@@ -94,8 +101,7 @@ class Connection:
         while not self._messages:
             if self._disconnected is not None:
                 raise self._disconnected
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
+            await self._wait_for_arrival()
         message = self._messages.popleft()
         if message.msgtype == "ERROR":
             raise ConnectionError(f"the server sent an ERROR: {message.content_json[:500]}")
@@ -109,9 +115,38 @@ class Connection:
     async def close(self) -> None:
         await self.socket.close()
 
+    async def _wait_for_arrival(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._arrival = loop.create_future()
+        alarm = loop.call_later(self.patience, self._arrival.set_exception, Silence(f"silence for {self.patience} s"))
+        try:
+            await self._arrival
+        finally:
+            alarm.cancel()
+
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
+
+
+class PatchCounter:
+    """A listener that only counts patches, for when many views are to cost the client little; see ``send_lines``."""
+
+    def __init__(self) -> None:
+        self.patches = 0
+        self.ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def received(self, payload: str | bytes) -> None:
+        if isinstance(payload, bytes):
+            return
+        if '"PATCH-DOC"' in payload:
+            self.patches += 1
+        elif '"ColumnsStreamed"' in payload:
+            self.ended.set_result(time.perf_counter())
+
+    def closed(self, code: int, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(Disconnected(code, reason))
 
 
 class View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,6 +87,8 @@ class Cell:
         self._replied = False
         self._idle = False
         self._error: CellFailed | None = None
+        #: The clock (s) when the end of the cell was heard of.
+        self.ended = 0.0
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def take(self, msg_type: str, content: dict[str, Any]) -> None:
@@ -99,6 +102,7 @@ class Cell:
             case "status":
                 self._idle = self._idle or content["execution_state"] == "idle"
         if self._replied and self._idle and not self.done.done():
+            self.ended = time.perf_counter()
             if self._error is None:
                 self.done.set_result(self.text)
             else:

@@ -97,8 +97,8 @@ def decode(value: Any, buffers: dict[str, bytes]) -> Any:
             raw = decode(value["array"], buffers)
             if isinstance(raw, list):
                 return raw
-            order = "<" if value["order"] == "little" else ">"
-            return np.frombuffer(raw, np.dtype(value["dtype"]).newbyteorder(order)).reshape(value["shape"])
+            dtype = np.dtype(value["dtype"]).newbyteorder("little" if value["order"] == "little" else "big")
+            return np.frombuffer(raw, dtype).reshape(value["shape"])
         case "bytes":
             data = value["data"]
             return buffers[data["id"]] if isinstance(data, dict) else base64.b64decode(data)
@@ -157,9 +157,8 @@ class Replica:
 
 def _streamed(column: Any, new: Any, rollover: int | None) -> Column:
     """The column with the new values at its end and no more than ``rollover`` values, the newest."""
-    if not isinstance(column, list):
-        column = list(column)
-    column.extend(new)
+    rows: Column = column if isinstance(column, list) else list(column)
+    rows.extend(new)
     if rollover is not None:
-        del column[: max(0, len(column) - rollover)]
-    return column
+        del rows[: max(0, len(rows) - rollover)]
+    return rows

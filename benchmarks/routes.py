@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,20 +135,35 @@ class KernelRoute(JupyterRoute):
     async def start(self, variants: Sequence[Variant]) -> None:
         self._jupyter = await Jupyter.start(self._extensions)
         self.kernel = await self._jupyter.start_kernel()
-        printed = await asyncio.wait_for(self.kernel.execute(self._setup(list(map(str, variants)))), timeout=60)
-        self._printed = printed.strip()
+        self._printed = await self._serve(self.kernel, variants)
+
+    @asynccontextmanager
+    async def another_kernel(self, variant: Variant) -> AsyncIterator[Endpoint]:
+        """One more kernel of the same Jupyter server that serves the app, for as long as the context lasts."""
+        kernel = await self.jupyter.start_kernel()
+        try:
+            yield self._endpoint(kernel, await self._serve(kernel, [variant]), variant)
+        finally:
+            await kernel.stop()
 
     def endpoint(self, variant: Variant) -> Endpoint:
         assert self.kernel is not None
-        url = self._page_template.format(
-            base=self.jupyter.url, kernel_id=self.kernel.kernel_id, printed=self._printed, app=variant.name
-        )
-        through_jupyter = url.startswith(self.jupyter.url)
-        return Endpoint(url, self.jupyter.headers if through_jupyter else {})
+        return self._endpoint(self.kernel, self._printed, variant)
 
     def memory(self) -> Memory:
         assert self.kernel is not None
         return Memory(resident_mb(self.jupyter.pid), resident_mb(self.kernel.pid))
+
+    async def _serve(self, kernel: Kernel, variants: Sequence[Variant]) -> str:
+        cell = self._setup(list(map(str, variants)))
+        return (await asyncio.wait_for(kernel.execute(cell), timeout=60)).strip()
+
+    def _endpoint(self, kernel: Kernel, printed: str, variant: Variant) -> Endpoint:
+        url = self._page_template.format(
+            base=self.jupyter.url, kernel_id=kernel.kernel_id, printed=printed, app=variant.name
+        )
+        through_jupyter = url.startswith(self.jupyter.url)
+        return Endpoint(url, self.jupyter.headers if through_jupyter else {})
 
 
 class PanelRoute(JupyterRoute):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -71,7 +71,7 @@ def start_ours(variants: Iterable[str], port: int) -> Any:
     return server
 
 
-STARTERS = {
+STARTERS: dict[str, Callable[..., Any]] = {
     "stock": partial(start_stock, nodelay=False),
     "stock-nodelay": partial(start_stock, nodelay=True),
     "ours": start_ours,

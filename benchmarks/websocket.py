@@ -1,4 +1,4 @@
-"""A WebSocket client with as little in it as a clock wants beside it: one asyncio protocol, TCP_NODELAY, no compression.
+"""A WebSocket client with as little in it as a clock wants beside it: one protocol, TCP_NODELAY, no compression.
 
 It trusts the server (this is a benchmark on loopback) and checks only what a wrong measurement could come from.
 """
@@ -100,7 +100,7 @@ class WebSocket(asyncio.Protocol):
 
     def __init__(self, request: bytes, listener: Listener) -> None:
         self._request = request
-        self._listener = listener
+        self.listener = listener
         self._head = bytearray()
         self._reader = FrameReader(self._take)
         self._pongs: dict[bytes, asyncio.Future[float]] = {}
@@ -126,10 +126,12 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         gone = ConnectionError(f"the WebSocket closed with {self._closing[0]} {self._closing[1]}")
-        for waiter in (self.opened, *self._pongs.values()):
-            if not waiter.done():
-                waiter.set_exception(gone)
-        self._listener.closed(*self._closing)
+        if not self.opened.done():
+            self.opened.set_exception(gone)
+        for pong in self._pongs.values():
+            if not pong.done():
+                pong.set_exception(gone)
+        self.listener.closed(*self._closing)
         self._lost.set_result(None)
 
     def write(self, *frames: bytes) -> None:
@@ -144,7 +146,8 @@ class WebSocket(asyncio.Protocol):
         pong = self._pongs[payload] = asyncio.get_running_loop().create_future()
         start = time.perf_counter()
         self.write(frame(PING, payload))
-        return await pong - start
+        arrived: float = await pong
+        return arrived - start
 
     def stop_reading(self) -> None:
         assert self._transport is not None
@@ -182,9 +185,9 @@ class WebSocket(asyncio.Protocol):
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == TEXT:
-            self._listener.received(payload.decode())
+            self.listener.received(payload.decode())
         elif opcode == BINARY:
-            self._listener.received(payload)
+            self.listener.received(payload)
         elif opcode == PING:
             self.write(frame(PONG, payload))
         elif opcode == PONG:
@@ -217,7 +220,7 @@ async def connect(
     request = f"GET {target} HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in fields.items()) + "\r\n"
     loop = asyncio.get_running_loop()
     _, websocket = await loop.create_connection(
-        lambda: WebSocket(request.encode("latin-1"), listener), parts.hostname, parts.port
+        lambda: WebSocket(request.encode("latin-1"), listener), parts.hostname or "", parts.port or 80
     )
     try:
         await websocket.opened

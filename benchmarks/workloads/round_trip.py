@@ -1,0 +1,50 @@
+"""A slider is moved; the clock stops when the patch with the rewritten line has arrived completely."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from benchmarks.client import View, open_session
+from benchmarks.routes import Route
+from benchmarks.variant import BASE, MODELS_1000, POINTS_100K, Variant
+from benchmarks.workload import Better, Metric, Observations, Scale, Workload
+
+WARM_UP_MOVES = 10
+
+
+async def move(view: View, value: float) -> float:
+    """One round trip, in ms."""
+    start = time.perf_counter()
+    view.set_value("slider", value)
+    message = await view.next_change("line")
+    columns = view.columns("line")
+    x, y = float(columns["x"][1]), float(columns["y"][1])
+    if not math.isclose(y, math.sin(x * value), abs_tol=1e-9):
+        raise ValueError(f"the line is not the one of slider value {value}")
+    return (message.arrived - start) * 1e3
+
+
+async def moves(view: View, count: int) -> list[float]:
+    """So many round trips after some that aren't counted, in ms."""
+    total = min(WARM_UP_MOVES, count) + count
+    return [await move(view, 2 + n / 8) for n in range(total)][-count:]
+
+
+def workload(name: str, variant: Variant) -> Workload:
+    async def measure(route: Route, scale: Scale) -> Observations:
+        view = await open_session(route.endpoint(variant))
+        try:
+            return {name: await moves(view, scale.moves)}
+        finally:
+            await view.close()
+
+    about = f"a slider moves, its callback rewrites {variant.points} points, {variant.models} models in the Document"
+    return Workload(name, about, (Metric(name, "ms", Better.LOWER),), measure)
+
+
+WORKLOADS = (
+    workload("round_trip", BASE),
+    workload("round_trip_1000_models", MODELS_1000),
+    workload("round_trip_100k_points", POINTS_100K),
+)
