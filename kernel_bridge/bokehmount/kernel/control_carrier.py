@@ -41,11 +41,12 @@ class ControlCarrier:
     def send_content(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
         """Send what also the opening of a link is made of."""
         # zmq sockets belong to one thread: that of the control channel
-        self._kernel.control_stream.io_loop.add_callback(self._send_now, content, list(parts))
+        self._kernel.control_stream.io_loop.add_callback(self.send_now, content, list(parts))
 
-    def _send_now(self, content: dict[str, Any], parts: list[bytes]) -> None:
+    def send_now(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+        """The same, from the control thread."""
         self._kernel.session.send(
-            self._kernel.control_stream, MESSAGE_TYPE, content, parent=self._parent, ident=self._ident, buffers=parts
+            self._kernel.control_stream, MESSAGE_TYPE, content, parent=self._parent, ident=self._ident, buffers=list(parts)
         )
 
     def close(self) -> None:
@@ -90,7 +91,8 @@ class ControlDoor:
         answer, carrier.receiver = self._opened(carrier, hello)
         self._lose(link, "the server opened it anew")
         self._carriers[link] = carrier
-        carrier.send_content({"link": link, "hello": answer})
+        # now, on this thread: the server takes an answer to its next message for the sign that we are not here
+        carrier.send_now({"link": link, "hello": answer})
 
     def _lose(self, link: str, why: str) -> None:
         carrier = self._carriers.pop(link, None)

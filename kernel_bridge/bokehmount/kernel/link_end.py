@@ -178,8 +178,8 @@ class LinkEnd:
                 return await host.autoload(args["path"], _opening(args), _place(args), **args["script"])
             case "metadata":
                 return host.metadata(args["path"], args["url"])
-            case "apps":
-                return self._apps.listing()
+            case "turn":  # the main thread has taken it up: the kernel is not busy
+                return None
             case "close_app":
                 host.app(args["path"])
                 return self._apps.close_app(args["path"])

@@ -1,0 +1,133 @@
+"""The Jupyter server extension: reads its configuration, joins the parts, and takes them apart again when the server stops."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_server._tz import utcnow
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.utils import url_path_join
+from traitlets import Bytes, Float, Integer, List, Unicode
+
+from bokehmount.tokens import Tokens
+
+from .door import Viewer
+from .jupyter_base import JupyterSocket
+from .kernel_handlers import KernelSite, kernel_routes
+from .kernels.control_carrier import MESSAGE_TYPE
+from .kernels.link import KernelLink, LinkListener
+from .kernels.links import GONE, RESTARTED, Links
+from .requests import TokenPolicy
+from .views import BUSY, Views
+from .websocket import Limits, ViewerSocket
+
+__all__ = ("BokehMount",)
+
+_KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
+
+
+class BokehMount(ExtensionApp):
+    """Serves live Bokeh apps from the Jupyter server."""
+
+    name = "bokehmount"
+    description = "Serve live Bokeh apps from the Jupyter server."
+    load_other_extensions = True
+
+    prefix = Unicode("bokeh", help="Where apps are served, below the server's base URL.").tag(config=True)
+    linger = Float(15.0, help="Seconds that a session outlives a view that was closed or reloaded.").tag(config=True)
+    linger_lost = Float(300.0, help="Seconds that a session outlives a view whose connection broke.").tag(config=True)
+    token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
+    max_message_size = Integer(20 * 2**20, help="Bytes of the largest message from a browser.").tag(config=True)
+    max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)
+    ping_interval = Float(25.0, help="Seconds between WebSocket pings; keep it below your proxies' idle limit.").tag(config=True)
+    extra_websocket_origins = List(Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule.").tag(config=True)
+    secret_key = Bytes(b"", help="Signs session tokens; made from the server's cookie secret where empty.").tag(config=True)
+
+    def initialize_settings(self) -> None:
+        """Join the parts."""
+        server = self.serverapp
+        assert server is not None, "an extension is initialised by its server"
+        self.kernels = server.kernel_manager
+        base = url_path_join(server.base_url, self.prefix) + "/"
+        secret = self.secret_key or hmac.digest(server.cookie_secret, b"bokehmount session tokens", hashlib.sha256)
+        policy = TokenPolicy(Tokens(secret.hex(), signed=True, lifetime=self.token_lifetime))
+        self.views = Views()
+        hello = {"linger": self.linger, "linger_lost": self.linger_lost}
+        JupyterSocket.limits = Limits(self.max_message_size, self.max_queue_size, self.ping_interval)
+        JupyterSocket.extra_origins = tuple(self.extra_websocket_origins)
+        untracked = list(self.kernels.untracked_message_types)
+        if MESSAGE_TYPE not in untracked:  # what we say to a kernel is not its user's activity
+            self.kernels.untracked_message_types = [*untracked, MESSAGE_TYPE]
+        self.links = Links(self.kernels, _Teller(self.views, base), hello)
+        self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
+        server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
+
+    def initialize_handlers(self) -> None:
+        """Say where things are."""
+        assert self.serverapp is not None, "an extension is initialised by its server"
+        # not through self.handlers: those are joined to a base URL that is not escaped, as in /user/a+b(c)/
+        self.serverapp.web_app.add_handlers(".*$", kernel_routes(self.site))
+
+    async def _on_kernel_action(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        kernel_id, action = data.get("kernel_id"), data.get("action")
+        if kernel_id is not None and action in ("restart", "shutdown"):
+            self.links.kernel_lost(kernel_id, RESTARTED if action == "restart" else GONE)
+
+    def _user_was_active(self, kernel_id: str) -> None:
+        """Cullers are told what users do, never what apps or pings do."""
+        now = utcnow()
+        self.settings["bokehmount_last_activity"] = now
+        if self.serverapp is not None:
+            self.serverapp.web_app.settings["bokehmount_last_activity"] = now
+        if kernel_id in self.kernels:
+            self.kernels.get_kernel(kernel_id).last_activity = now
+
+    async def stop_extension(self) -> None:
+        """Leave nothing behind."""
+        if self.serverapp is not None:
+            self.serverapp.event_logger.remove_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
+        await self.links.close()
+
+
+class _Teller(LinkListener):
+    """Passes what happens on links on to the views concerned."""
+
+    def __init__(self, views: Views, base: str) -> None:
+        self._views = views
+        self._base = base
+
+    def load_changed(self, link: KernelLink, busy: bool) -> None:
+        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id):
+            view.tell("busy", BUSY) if busy else self._views.add(view, busy=False)
+
+    def apps_changed(self, link: KernelLink) -> None:
+        paths = {app["app"] for app in link.apps}
+        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and view.waits and view.app in paths):
+            view.tell("moved", "The app is there again.")
+
+    def viewers_closed(self, link: KernelLink, viewers: Sequence[Viewer], reason: str, moved: str | None) -> None:
+        for view in self._looking(link, viewers):
+            if moved is not None:
+                view.tell("moved", reason, url=f"{self._base}kernels/{link.kernel_id}{moved}")
+            else:
+                view.tell("ended", reason)
+
+    def output(self, link: KernelLink, viewers: Sequence[Viewer], text: str, error: bool) -> None:
+        for view in self._looking(link, viewers):
+            view.tell("output", text, error=error)
+
+    def lost(self, link: KernelLink, why: str) -> None:
+        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id):
+            view.waits = True
+            view.tell("restarted" if why == RESTARTED else "gone", why[0].upper() + why[1:] + ".")
+
+    def _looking(self, link: KernelLink, viewers: Sequence[Viewer]) -> list[Any]:
+        sessions = {(viewer.path, viewer.session_id) for viewer in viewers if isinstance(viewer, ViewerSocket)}
+        return [
+            view
+            for view in self._views.of(lambda view: view.kernel_id == link.kernel_id)
+            if (view.app, view.session_id) in sessions
+        ]

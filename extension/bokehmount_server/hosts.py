@@ -1,0 +1,59 @@
+"""Which hosts a pattern means: the origin check of a WebSocket.  No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+__all__ = ("check_allowlist", "match_host", "origin_allowed")
+
+
+def match_host(host: str, pattern: str) -> bool:
+    """Whether a host, with or without a port, is one that a pattern means.
+
+    Args:
+        host: such as ``alice``, ``alice:80``, ``10.0.0.1:5006`` or ``[::1]:80``
+        pattern: the same, where ``*`` stands for any one part of the name and for any port; a pattern with fewer
+            parts than the host, and a pattern without a port, mean all that begins so
+
+    >>> match_host("192.168.0.1:80", "192.168.0.1:80"), match_host("192.168.0.1:80", "192.168.0.1:8080")
+    (True, False)
+    >>> match_host("192.168.0.1", "192.168.*.*"), match_host("alice:80", "alice"), match_host("alice", "bob")
+    (True, True, False)
+    """
+    host_name, host_port = _split(host)
+    name, port = _split(pattern)
+    if port is not None and port != "*" and port != host_port:
+        return False
+    if name in ("*", ""):
+        return True
+    if host_name.startswith("[") or name.startswith("["):
+        return host_name == name
+    host_parts, parts = host_name.split("."), name.split(".")
+    if len(parts) > len(host_parts):
+        return False
+    return all(part in ("*", own) for own, part in zip(host_parts, parts, strict=False))
+
+
+def _split(host: str) -> tuple[str, str | None]:
+    """A host's name and port; an IPv6 address keeps its brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        name, bracket, rest = host.partition("]")
+        return name + bracket, rest[1:] if rest.startswith(":") else None
+    if host.count(":") > 1:  # a bare IPv6 address
+        return f"[{host}]", None
+    name, colon, port = host.partition(":")
+    return name, port if colon else None
+
+
+def check_allowlist(host: str, allowlist: Iterable[str]) -> bool:
+    """Whether a host is one of those that a list of patterns means; without a port it is asked for port 80."""
+    name, port = _split(host)
+    asked = host if port is not None else f"{name}:80"
+    return any(match_host(asked, pattern) for pattern in allowlist)
+
+
+def origin_allowed(origin: str, allowlist: Iterable[str]) -> bool:
+    """Whether an Origin header names an allowed host."""
+    return check_allowlist(urlsplit(origin).netloc, allowlist)

@@ -1,0 +1,335 @@
+"""The Jupyter server's routes to kernel-hosted apps: check, ask the kernel's door, reply."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, ProtocolError
+from bokehmount.page import Place
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+
+from .door import ScriptWishes
+from .jupyter_base import JupyterPage, JupyterSocket
+from .kernels.link import KernelLink
+from .kernels.links import Links
+from .requests import TokenPolicy, opening_of, request_info, token_of
+from .shell import error_page, shell_page
+from .views import BUSY, STARTING, View, Views
+from .websocket import BOKEH, STATUS, ViewerSocket
+
+__all__ = ("KernelSite", "kernel_routes")
+
+BUSY_PATIENCE: Final = 0.05
+"""Seconds that a page request waits for a kernel known to be busy before the shell is sent instead."""
+
+PATIENCE: Final = 0.08
+"""Seconds that it waits for a kernel to begin; an idle one begins at once."""
+
+START_PATIENCE: Final = 0.6
+"""Seconds that it waits for an app that an idle kernel is building; longer, and the user wants to read something."""
+
+SCRIPT_PATIENCE: Final = 60.0
+"""Seconds that a request waits which no shell can stand in for: autoload scripts and metadata."""
+
+_OWED: Final = 60.0
+
+
+@dataclass(frozen=True)
+class KernelSite:
+    """What the routes to kernels share.
+
+    Args:
+        links: the links to kernels
+        views: the views that listen
+        policy: how session tokens are treated
+        base: ``{base_url}{prefix}/``
+        active: called with a kernel's id when a user did something with an app of it
+    """
+
+    links: Links
+    views: Views
+    policy: TokenPolicy
+    base: str
+    active: Callable[[str], None]
+
+    @property
+    def view_script(self) -> str:
+        """The URL of the view script."""
+        return f"{self.base}view/view.js?v={_VIEW_VERSION}"
+
+    def place(self, kernel_id: str) -> Place:
+        """Where a kernel's pages live."""
+        return Place(f"{self.base}kernels/{quote(kernel_id)}/", self.view_script)
+
+
+class _KernelPage(JupyterPage):
+    def initialize(self, site: KernelSite) -> None:
+        self.site = site
+
+    async def link(self, kernel_id: str) -> KernelLink:
+        return await self.site.links.get(kernel_id)
+
+
+class PageHandler(_KernelPage):
+    """The page of a kernel-hosted app, or the shell that becomes it."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_id: str, app: str) -> None:
+        site, path = self.site, f"/{app}"
+        try:
+            link = await self.link(kernel_id)
+            info = request_info(self.request, self.current_user.username)
+            token = token_of(site.policy, self.request, _payload(info), trusted=self.token_authenticated)
+            page = asyncio.ensure_future(link.page(path, opening_of(token, info), site.place(kernel_id)))
+            await self._wait(link, page)
+            if page.done():
+                self.set_header("Content-Type", "text/html; charset=utf-8")
+                self.set_header("Cache-Control", "no-store")
+                self.finish(page.result())
+                return
+            site.views.owe(kernel_id, token.session_id, page, _OWED)
+            state, text = ("busy", BUSY) if link.busy else ("starting", STARTING)
+            self.write_words(202, shell_page(_title(link, path), site.view_script, token.text, state, text))
+        except BokehMountError as error:
+            self.write_words(error.http_status, error_page(error, site.view_script))
+
+    async def _wait(self, link: KernelLink, page: asyncio.Future[str]) -> None:
+        if link.busy:
+            await asyncio.wait([page], timeout=BUSY_PATIENCE)
+            return
+        # a kernel that is free answers this as soon as its main thread has taken it up
+        begun = asyncio.ensure_future(link.ask("turn"))
+        await asyncio.wait([begun, page], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if begun.done() and not begun.cancelled() and begun.exception() is None:
+            await asyncio.wait([page], timeout=START_PATIENCE)
+        begun.cancel()
+
+
+class AutoloadHandler(_KernelPage):
+    """The script that draws a kernel-hosted app into another page."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_id: str, app: str) -> None:
+        element_id = self.get_query_argument("bokeh-autoload-element", "")
+        if not element_id:
+            raise web.HTTPError(400, reason="No bokeh-autoload-element query parameter")
+        wishes = ScriptWishes(
+            element_id,
+            self.get_query_argument("bokeh-app-path", "/"),
+            self.get_query_argument("bokeh-absolute-url", None),
+            self.get_query_argument("resources", "default") != "none",
+        )
+        with _as_http_error():
+            link = await self.link(kernel_id)
+            info = request_info(self.request, self.current_user.username)
+            token = token_of(self.site.policy, self.request, _payload(info), trusted=self.token_authenticated)
+            place = Place(self.site.place(kernel_id).root)
+            script = await _patiently(link.autoload(f"/{app}", opening_of(token, info), place, wishes))
+        self.set_header("Content-Type", "text/javascript; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(script)
+
+
+class MetadataHandler(_KernelPage):
+    """What a kernel-hosted app says of itself."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_id: str, app: str) -> None:
+        with _as_http_error():
+            link = await self.link(kernel_id)
+            metadata = await _patiently(link.metadata(f"/{app}", f"/{app}"))
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(metadata))
+
+
+class StaticHandler(_KernelPage):
+    """BokehJS and extension files of a kernel, from the cache or from the kernel."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_id: str, path: str) -> None:
+        with _as_http_error():
+            link = await self.link(kernel_id)
+            asset = await _patiently(link.asset(path))
+        if asset is None:
+            raise web.HTTPError(404, reason="No such file in this kernel's Bokeh and extensions")
+        self.set_header("Content-Type", asset.content_type)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        versioned = self.get_query_argument("v", None) is not None
+        self.set_header("Cache-Control", "private, max-age=31536000, immutable" if versioned else "no-cache")
+        self.set_header("Etag", f'"{asset.version}"')
+        if self.check_etag_header():
+            self.set_status(304)
+            self.finish()
+            return
+        self.finish(asset.content)
+
+    def compute_etag(self) -> str | None:
+        return None
+
+
+class ViewScriptHandler(JupyterPage):
+    """The view script."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/javascript; charset=utf-8")
+        self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+        self.finish(_VIEW_SCRIPT)
+
+
+class SocketHandler(JupyterSocket):
+    """A browser's WebSocket to a kernel-hosted app, or to what is said about it."""
+
+    def initialize(self, site: KernelSite) -> None:
+        self.site = site
+        self._viewer: ViewerSocket | None = None
+        self._view: View | None = None
+        self._connected: str | None = None
+
+    def open(self, kernel_id: str, app: str) -> None:
+        self.kernel_id = kernel_id
+        asyncio.ensure_future(self._begin(kernel_id, f"/{app}"))
+
+    async def _begin(self, kernel_id: str, path: str) -> None:
+        site = self.site
+        try:
+            if self.selected_subprotocol is None:
+                raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
+            token = site.policy.tokens.check(self.token_text, trust_unsigned=self.token_authenticated)
+            if self.selected_subprotocol == STATUS:
+                link = site.links.opened(kernel_id)
+                self._view = View(kernel_id, path, token.session_id, self)
+                site.views.add(self._view, busy=link is not None and link.busy)
+                return
+            assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"
+            link = await site.links.get(kernel_id)
+            if self.ws_connection is None:
+                return
+            self._connected = kernel_id
+            self.settings["kernel_manager"].notify_connect(kernel_id)
+            self._viewer = ViewerSocket(self, link, path, lambda: site.active(kernel_id))
+            info = request_info(self.request, self.current_user.username)
+            self._viewer.start(opening_of(token, info))
+        except Exception as error:
+            self.fail(error)
+
+    def on_message(self, message: str | bytes) -> None:
+        if self._viewer is not None:
+            self._viewer.on_message(message)
+
+    def on_close(self) -> None:
+        if self._viewer is not None:
+            self._viewer.on_close()
+        if self._view is not None:
+            self.site.views.remove(self._view)
+        if self._connected is not None and self._connected in self.settings["kernel_manager"]:
+            self.settings["kernel_manager"].notify_disconnect(self._connected)
+
+
+class AppsHandler(JupyterPage):
+    """``/api/apps``: all running apps, as JSON."""
+
+    def initialize(self, site: KernelSite) -> None:
+        self.site = site
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        apps = [
+            {
+                "kernel_id": link.kernel_id,
+                **app,
+                "url": f"kernels/{quote(link.kernel_id)}{quote(str(app['app']))}",
+                "carrier": link.carrier_name,
+            }
+            for link in self.site.links
+            for app in link.apps
+        ]
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"apps": apps}))
+
+
+class AppHandler(JupyterPage):
+    """``/api/kernels/{id}/apps/{app}``: end an app."""
+
+    def initialize(self, site: KernelSite) -> None:
+        self.site = site
+
+    @web.authenticated
+    @authorized
+    async def delete(self, kernel_id: str, app: str) -> None:
+        with _as_http_error():
+            link = self.site.links.opened(kernel_id)
+            if link is None:
+                raise AppNotFound(f"no app of kernel {kernel_id} is running")
+            await _patiently(link.ask("close_app", path=f"/{app}"))
+        self.set_status(204)
+        self.finish()
+
+
+class _as_http_error:
+    """Errors of ours become HTTP errors with their sentence."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, BokehMountError):
+            reason = " ".join(str(error).split())[:200].encode("ascii", "replace").decode()
+            raise web.HTTPError(error.http_status, log_message=reason.replace("%", "%%"), reason=reason) from error
+
+
+async def _patiently(answer: Any) -> Any:
+    try:
+        async with asyncio.timeout(SCRIPT_PATIENCE):
+            return await answer
+    except TimeoutError:
+        raise KernelLost("the kernel is busy with another cell; try again when it is free") from None
+
+
+def _payload(info: Any) -> dict[str, Any]:
+    return {"arguments": dict(info.arguments), "headers": dict(info.headers), "cookies": {}}
+
+
+def _title(link: KernelLink, path: str) -> str:
+    return next((str(app["title"]) for app in link.apps if app["app"] == path), path.strip("/"))
+
+
+def _view_script() -> tuple[bytes, str]:
+    content = (Path(__file__).parent / "static" / "view.js").read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:16]
+
+
+_VIEW_SCRIPT, _VIEW_VERSION = _view_script()
+
+
+def kernel_routes(site: KernelSite) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+    """The routes, each with its handler; they begin at the server's root."""
+    args: dict[str, Any] = {"site": site}
+    base = re.escape(site.base)
+    kernel = rf"{base}kernels/([\w.~%-]+)"
+    app = r"((?:[\w.~-]+/)*[\w.~-]+?)"
+    return [
+        (rf"{base}view/view\.js", ViewScriptHandler, {}),
+        (rf"{base}api/apps", AppsHandler, args),
+        (rf"{base}api/kernels/([\w.~%-]+)/apps/{app}", AppHandler, args),
+        (rf"{kernel}/static/(.+)", StaticHandler, args),
+        (rf"{kernel}/{app}/ws", SocketHandler, args),
+        (rf"{kernel}/{app}/autoload\.js", AutoloadHandler, args),
+        (rf"{kernel}/{app}/metadata", MetadataHandler, args),
+        (rf"{kernel}/{app}/?", PageHandler, args),
+    ]

@@ -1,0 +1,112 @@
+"""The server's end of a link over a kernel's control channel (see `bokehmount.kernel.control_carrier`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from bokehmount.errors import KernelLost
+from bokehmount.link.carrier import Receiver
+from bokehmount.link.messages import PROTOCOL
+
+__all__ = ("MESSAGE_TYPE", "ControlCarrier")
+
+log = logging.getLogger(__name__)
+
+MESSAGE_TYPE: Final = "bokehmount_link"
+
+_OPENING: Final = 10.0
+"""Seconds for a kernel to answer on its control channel, which it does in about 10 ms also while a cell runs."""
+
+
+class ControlCarrier:
+    """Carries one link over jupyter_client's control channel.
+
+    Args:
+        client: a client of the kernel, whose control channel is started
+    """
+
+    name = "control"
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._link = uuid.uuid4().hex
+        self._closed = False
+        self._reader: asyncio.Task[None] | None = None
+        self._receiver: Receiver | None = None
+
+    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
+        """Say hello to the kernel.
+
+        Returns:
+            what the kernel says of itself
+
+        Raises:
+            KernelLost: it does not answer, has not loaded bokehmount, or speaks another protocol
+        """
+        self._send({"hello": {**hello, "protocol": PROTOCOL}})
+        # a kernel without bokehmount does not answer our message; but it answers this one, and in order
+        probe = self._client.session.send(self._client.control_channel.socket, "kernel_info_request", {})
+        try:
+            async with asyncio.timeout(_OPENING):
+                answer = await self._answer(probe["header"]["msg_id"])
+        except TimeoutError:
+            raise KernelLost("the kernel does not answer; restart it, or try again when it has started") from None
+        if answer.get("protocol") != PROTOCOL:
+            raise KernelLost(
+                f"bokehmount {answer.get('bokehmount')} in the kernel and the server's do not understand each other: "
+                "install the same version in both environments"
+            )
+        return answer
+
+    async def _answer(self, probe: str) -> dict[str, Any]:
+        while True:
+            message = await self._client.get_control_msg()
+            if message["parent_header"].get("msg_id") == probe and message["msg_type"] == "kernel_info_reply":
+                raise KernelLost("bokehmount is not loaded in this kernel: run %load_ext bokehmount and the app's cell")
+            content = message["content"]
+            if message["msg_type"] == MESSAGE_TYPE and content.get("link") == self._link and "hello" in content:
+                answer: dict[str, Any] = content["hello"]
+                return answer
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to hand messages over."""
+        self._receiver = receiver
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        assert self._receiver is not None, "start() sets it"
+        while not self._closed:
+            message = await self._client.get_control_msg()
+            content = message["content"]
+            if message["msg_type"] != MESSAGE_TYPE or content.get("link") != self._link:
+                continue
+            if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
+                self._receiver.lost("the kernel was restarted: run the app's cell again")
+                return
+            self._receiver.received([bytes(part) for part in message["buffers"]])
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message of the link."""
+        if not self._closed:
+            self._send({}, parts)
+
+    def _send(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+        self._client.session.send(
+            self._client.control_channel.socket, MESSAGE_TYPE, {"link": self._link, **content}, buffers=list(parts)
+        )
+
+    def close(self) -> None:
+        """Say goodbye and let the channel go."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._reader is not None:
+            self._reader.cancel()
+        with contextlib.suppress(Exception):
+            self._send({"bye": True})
+        self._client.stop_channels()

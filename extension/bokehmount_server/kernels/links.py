@@ -1,0 +1,173 @@
+"""One link for each kernel: opened when first needed, watched, and given up when the kernel is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Protocol
+
+from bokehmount import __version__
+from bokehmount.errors import AppNotFound, KernelLost
+from bokehmount.link.carrier import Carrier, Receiver
+
+from .control_carrier import ControlCarrier
+from .link import AssetCache, KernelLink, LinkListener
+
+__all__ = ("CarrierOpener", "Kernels", "Links", "OpenedCarrier", "open_control_carrier")
+
+log = logging.getLogger(__name__)
+
+RESTARTED: Final = "the kernel was restarted: run the app's cell again"
+GONE: Final = "the kernel is gone: start one and run the app's cell again"
+_SILENT: Final = "the kernel does not answer any more: restart it and run the app's cell again"
+
+
+class Kernels(Protocol):
+    """What we need of jupyter_server's kernel manager."""
+
+    def __contains__(self, kernel_id: str) -> bool: ...
+
+    def get_kernel(self, kernel_id: str) -> Any: ...
+
+
+class OpenedCarrier(Carrier, Protocol):
+    """A server's carrier."""
+
+    async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
+        """Exchange who we are."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to hand messages over."""
+
+
+CarrierOpener = Callable[[Kernels, str], Awaitable[OpenedCarrier]]
+
+
+async def open_control_carrier(kernels: Kernels, kernel_id: str) -> OpenedCarrier:
+    """A carrier over the kernel's own control channel."""
+    client = kernels.get_kernel(kernel_id).client()
+    client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
+    return ControlCarrier(client)
+
+
+class Links:
+    """The links of one server.
+
+    Args:
+        kernels: the kernel manager
+        listener: hears what happens on all links
+        hello: what each kernel is told of this server: its version and how long sessions linger
+        open_carrier: makes a carrier for a kernel
+        watch: seconds between two looks whether a kernel still answers
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        listener: LinkListener,
+        hello: dict[str, Any],
+        open_carrier: CarrierOpener = open_control_carrier,
+        watch: float = 5.0,
+    ) -> None:
+        self._kernels = kernels
+        self._listener = listener
+        self._hello = {"bokehmount": __version__, **hello}
+        self._open_carrier = open_carrier
+        self._watch_every = watch
+        self._cache = AssetCache()
+        self._links: dict[str, KernelLink] = {}
+        self._opening: dict[str, asyncio.Task[KernelLink]] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[KernelLink]:
+        return iter(tuple(self._links.values()))
+
+    def opened(self, kernel_id: str) -> KernelLink | None:
+        """The link to a kernel, if it is open."""
+        return self._links.get(kernel_id)
+
+    async def get(self, kernel_id: str) -> KernelLink:
+        """The link to a kernel, opened if it is not.
+
+        Raises:
+            AppNotFound: there is no such kernel
+            KernelLost: the kernel does not answer, or has not loaded bokehmount
+        """
+        if kernel_id not in self._kernels:
+            raise AppNotFound("there is no such kernel on this server: start it and run the app's cell again")
+        link = self._links.get(kernel_id)
+        if link is not None:
+            return link
+        opening = self._opening.get(kernel_id)
+        if opening is None:
+            opening = asyncio.ensure_future(self._open(kernel_id))
+            self._opening[kernel_id] = opening
+            opening.add_done_callback(lambda _: self._opening.pop(kernel_id, None))
+        return await asyncio.shield(opening)
+
+    async def _open(self, kernel_id: str) -> KernelLink:
+        carrier = await self._open_carrier(self._kernels, kernel_id)
+        try:
+            info = await carrier.open(self._hello)
+        except BaseException:
+            carrier.close()
+            raise
+        link = KernelLink(kernel_id, info, self._cache, self._listener)
+        link.use(carrier)
+        carrier.start(_Ended(link, lambda: self._forget(kernel_id)))
+        self._links[kernel_id] = link
+        self._watches[kernel_id] = asyncio.ensure_future(self._watch(link))
+        log.info("bokehmount: linked to kernel %s over its %s carrier", kernel_id, carrier.name)
+        self._listener.apps_changed(link)
+        return link
+
+    def kernel_lost(self, kernel_id: str, why: str) -> None:
+        """A kernel was shut down or restarted."""
+        link = self._forget(kernel_id)
+        if link is not None:
+            log.info("bokehmount: link to kernel %s lost: %s", kernel_id, why)
+            link.close(why)
+
+    def _forget(self, kernel_id: str) -> KernelLink | None:
+        watch = self._watches.pop(kernel_id, None)
+        if watch is not None and watch is not asyncio.current_task():
+            watch.cancel()
+        return self._links.pop(kernel_id, None)
+
+    async def _watch(self, link: KernelLink) -> None:
+        """A kernel can vanish without a word; its control thread answers also while a cell runs."""
+        while True:
+            await asyncio.sleep(self._watch_every)
+            if link.kernel_id not in self._kernels:
+                self.kernel_lost(link.kernel_id, GONE)
+                return
+            try:
+                async with asyncio.timeout(max(10.0, 2 * self._watch_every)):
+                    await link.ask("ping")
+            except TimeoutError:
+                self.kernel_lost(link.kernel_id, _SILENT)
+                return
+            except KernelLost:
+                return
+
+    async def close(self) -> None:
+        """End all links."""
+        for task in self._opening.values():
+            task.cancel()
+        for kernel_id in list(self._links):
+            self.kernel_lost(kernel_id, "the Jupyter server stops")
+
+
+class _Ended:
+    """Passes a carrier's messages on, and forgets the link when the carrier is lost."""
+
+    def __init__(self, link: KernelLink, forget: Callable[[], object]) -> None:
+        self._link = link
+        self._forget = forget
+        self.received = link.received
+
+    def lost(self, why: str) -> None:
+        """Nothing will come any more."""
+        self._forget()
+        self._link.close(why)

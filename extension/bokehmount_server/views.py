@@ -1,0 +1,116 @@
+"""Tells views in words what is happening to them, over a WebSocket of their own that the server alone answers.
+
+A view's page listens here whether its app is there, still to come, or gone; so it is never blank and never wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from bokehmount.errors import AppError, BokehMountError
+
+__all__ = ("StatusSocket", "View", "Views")
+
+BUSY = "The kernel is busy with another cell. This opens by itself when it is free."
+STARTING = "Starting the app …"
+
+
+class StatusSocket(Protocol):
+    """What sends text to a view."""
+
+    def write_message(self, message: bytes | str | dict[str, Any], binary: bool = False) -> object:
+        """Send a message."""
+
+
+@dataclass(eq=False)
+class View:
+    """One page that shows an app.
+
+    Args:
+        kernel_id: the app's kernel
+        app: the app's path
+        session_id: what it looks at
+        socket: reaches it
+    """
+
+    kernel_id: str
+    app: str
+    session_id: str
+    socket: StatusSocket
+    waits: bool = False  # for an app of this path to be there again
+
+    def tell(self, state: str, text: str = "", **more: Any) -> None:
+        """Send what is happening."""
+        try:
+            self.socket.write_message(orjson.dumps({"state": state, "text": text, **more}).decode())
+        except Exception:  # noqa: BLE001 - it closed in this moment
+            return
+
+
+class Views:
+    """The views of all kernels' apps, and the pages that kernels still owe them."""
+
+    def __init__(self) -> None:
+        self._views: set[View] = set()
+        self._owed: dict[tuple[str, str], asyncio.Future[str]] = {}
+
+    def add(self, view: View, *, busy: bool) -> None:
+        """A view listens from now on, and is told at once how things stand."""
+        self._views.add(view)
+        owed = self._owed.get((view.kernel_id, view.session_id))
+        if owed is None:
+            view.tell("ready")
+        elif owed.done():
+            self._tell_outcome(view, owed)
+        else:
+            view.tell("busy", BUSY) if busy else view.tell("starting", STARTING)
+
+    def remove(self, view: View) -> None:
+        """A view is gone."""
+        self._views.discard(view)
+
+    def of(self, wanted: Callable[[View], bool]) -> Iterable[View]:
+        """The views for which this holds."""
+        return [view for view in self._views if wanted(view)]
+
+    def owe(self, kernel_id: str, session_id: str, page: asyncio.Future[str], keep: float) -> None:
+        """A page will come; its view is told when it is there.
+
+        Args:
+            kernel_id: the kernel that renders it
+            session_id: its session
+            page: the page
+            keep: seconds for which its outcome is remembered, for a view that has not begun to listen yet
+        """
+        key = (kernel_id, session_id)
+        self._owed[key] = page
+
+        def forget() -> None:
+            if self._owed.get(key) is page:
+                del self._owed[key]
+
+        def done(_: object) -> None:
+            for view in self.of(lambda view: (view.kernel_id, view.session_id) == key):
+                self._tell_outcome(view, page)
+            asyncio.get_running_loop().call_later(keep, forget)
+
+        page.add_done_callback(done)
+
+    def _tell_outcome(self, view: View, page: asyncio.Future[str]) -> None:
+        if page.cancelled():
+            view.tell("gone", "The server stopped waiting for the kernel: reload the page.")
+            return
+        error = page.exception()
+        match error:
+            case None:
+                view.tell("ready")
+            case AppError():
+                view.tell("raised", f"The app raised {error}", detail=error.traceback)
+            case BokehMountError():
+                view.tell("gone", str(error))
+            case _:
+                view.tell("gone", "The server failed; its log says why.")

@@ -1,0 +1,190 @@
+"""A browser's WebSocket: its subprotocol, its size limit, its outbound queue, its pings, and how it is closed.
+
+One URL serves two subprotocols: ``bokeh``, for BokehJS and stock clients, and ``bokehmount``, over which a view learns
+in words what is happening to it (`bokehmount_server.views`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from bokehmount import wire
+from bokehmount.errors import BokehMountError, CloseCode
+from bokehmount.frames import Assembler, TooBig
+from bokehmount.link.messages import RawFrames, raw
+from tornado.websocket import WebSocketHandler
+
+from .fragments import websocket_bytes
+
+if TYPE_CHECKING:
+    from bokehmount.apphost import Opening
+
+    from .door import Door
+
+__all__ = ("BOKEH", "STATUS", "AppSocket", "Limits", "ViewerSocket")
+
+log = logging.getLogger(__name__)
+
+BOKEH: Final = "bokeh"
+STATUS: Final = "bokehmount"
+
+_GONE: Final = (1000, 1001)
+"""Close codes of a browser that leaves on purpose: the page was closed, reloaded or left."""
+
+
+class Limits:
+    """What one connection may use.
+
+    Args:
+        message: bytes of the largest message from a browser
+        queue: bytes that may wait to be sent; a view that falls further behind is closed, and starts anew from the
+            whole Document when it reconnects
+        ping: seconds between pings, which keep proxies from cutting an idle connection; 0 for none
+    """
+
+    def __init__(self, message: int = 20 * 2**20, queue: int = 64 * 2**20, ping: float = 25.0) -> None:
+        self.message = message
+        self.queue = queue
+        self.ping = ping
+
+
+class AppSocket(WebSocketHandler):
+    """The WebSocket of an app, whatever the server around it."""
+
+    limits: Limits = Limits()
+    token_text: str | None = None
+
+    @property
+    def max_message_size(self) -> int:
+        """One fragment may be as large as a message may."""
+        return self.limits.message
+
+    @property
+    def ping_interval(self) -> float | None:
+        """Seconds."""
+        return self.limits.ping or None
+
+    @property
+    def ping_timeout(self) -> float | None:
+        """Seconds: as long as there is between two pings."""
+        return self.limits.ping or None
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        return None
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        if len(subprotocols) == 2 and subprotocols[0] in (BOKEH, STATUS):
+            self.token_text = subprotocols[1]
+            return subprotocols[0]
+        return None
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close with a code and a sentence, which RFC 6455 limits to 123 bytes."""
+        self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
+
+    def fail(self, error: Exception) -> None:
+        """Close for a reason that is an error."""
+        if isinstance(error, TooBig):
+            self.end(CloseCode.TOO_BIG, str(error))
+        elif isinstance(error, BokehMountError):
+            self.end(error.close_code, str(error))
+        else:
+            log.error("bokehmount: a WebSocket failed", exc_info=error)
+            self.end(CloseCode.SERVER_FAILED, "the server failed; its log says why")
+
+
+class ViewerSocket:
+    """The Bokeh protocol on an `AppSocket`.
+
+    Args:
+        socket: the WebSocket, which is open
+        door: the apps
+        path: the app
+        active: called when the user did something
+    """
+
+    def __init__(self, socket: AppSocket, door: Door, path: str, active: Callable[[], None]) -> None:
+        self._socket = socket
+        self._door = door
+        self.path = path
+        self.session_id = ""
+        self._active = active
+        self._assembler = Assembler(socket.limits.message)
+        self._waiting = 0
+        self._over = False
+        self._connecting: asyncio.Task[None] | None = None
+        socket.set_nodelay(True)
+
+    def start(self, opening: Opening) -> None:
+        """Greet, and ask for the session."""
+        self.session_id = opening.session_id
+        self.write([raw(wire.encode(wire.ack()))])
+        self._connecting = asyncio.ensure_future(self._connect(opening))
+
+    async def _connect(self, opening: Opening) -> None:
+        try:
+            await self._door.connect(self.path, opening, self)
+        except Exception as error:
+            self._socket.fail(error)
+
+    def on_message(self, fragment: str | bytes) -> None:
+        """A fragment came."""
+        if self._over:
+            return
+        try:
+            frames = self._assembler.feed(fragment)
+            if frames is not None:
+                if frames[0] and '"PATCH-DOC"' in str(frames[0]):
+                    self._active()
+                self._door.receive(self, frames)
+        except Exception as error:
+            self._over = True
+            self._socket.fail(error)
+
+    def on_close(self) -> None:
+        """The WebSocket is closed."""
+        self._over = True
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
+        self._door.disconnect(self, lost=self._socket.close_code not in _GONE)
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close it."""
+        self._over = True
+        self._socket.end(code, reason)
+
+    def write(self, messages: Sequence[RawFrames]) -> None:
+        """Send whole messages in one write."""
+        self.write_bytes(websocket_bytes(messages))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Send bytes that are WebSocket frames."""
+        connection = self._socket.ws_connection
+        if self._over or connection is None or connection.is_closing():
+            return
+        if self._waiting > self._socket.limits.queue:
+            self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
+            self._abort_soon()
+            return
+        try:
+            written = connection.stream.write(data)  # type: ignore[attr-defined]
+        except Exception:  # it closed in this moment; on_close follows
+            return
+        if not written.done():
+            self._waiting += len(data)
+            written.add_done_callback(lambda _: self._written(len(data)))
+
+    def _written(self, count: int) -> None:
+        self._waiting -= count
+
+    def _abort_soon(self) -> None:
+        """The close frame waits behind all that the view does not read: cut the connection if it never gets there."""
+        connection = self._socket.ws_connection
+        stream = getattr(connection, "stream", None)
+        if stream is not None:
+            asyncio.get_running_loop().call_later(5.0, stream.close)
+
+
