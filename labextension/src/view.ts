@@ -13,7 +13,7 @@ const FIRST_HEIGHT = 120;
 /** How long a page that has loaded may stay silent until we say that it isn't one of ours. */
 const SILENCE_MS = 5000;
 
-const NO_ANSWER = `No answer from bokehmount. If its server extension isn't enabled: ${HOW_TO_ENABLE}. If you are logged out: log in again.`;
+const NO_ANSWER = `No answer from bokehmount. Are you still logged in? Is its server extension enabled? If not, ${HOW_TO_ENABLE}.`;
 
 /** States that need no word are absent: the app is there, or another view of it follows. */
 const STATE_WORDS: Readonly<Record<string, string>> = {
@@ -66,8 +66,7 @@ class View extends Widget implements IRenderMime.IRenderer {
     if (event.type === 'message') {
       this._onMessage(event as MessageEvent);
     } else if (event.type === 'load') {
-      window.clearTimeout(this._silence);
-      this._silence = window.setTimeout(() => this._say(NO_ANSWER), SILENCE_MS);
+      this._onLoad();
     }
   }
 
@@ -136,6 +135,15 @@ class View extends Widget implements IRenderMime.IRenderer {
     this.node.replaceChildren(sentence);
   }
 
+  /** A page may well speak before it has loaded all of itself. */
+  private _onLoad(): void {
+    window.clearTimeout(this._silence);
+    if (!this._heard) {
+      this._silence = window.setTimeout(() => this._say(NO_ANSWER), SILENCE_MS);
+    }
+    this._heard = false;
+  }
+
   private _onMessage(event: MessageEvent): void {
     if (!this._frame || event.source !== this._frame.contentWindow) {
       return;
@@ -144,10 +152,16 @@ class View extends Widget implements IRenderMime.IRenderer {
     if (message === null) {
       return;
     }
+    this._heard = true;
     window.clearTimeout(this._silence);
     if (message.type === 'state') {
       this._say(STATE_WORDS[message.state] ?? '');
-    } else if (this._followsContent) {
+      return;
+    }
+    if (this._status?.textContent === NO_ANSWER) {
+      this._say('');
+    }
+    if (this._followsContent) {
       this._frame.style.height = `${message.height}px`;
     }
   }
@@ -164,6 +178,7 @@ class View extends Widget implements IRenderMime.IRenderer {
     this._frame?.removeEventListener('load', this);
     this._frame = null;
     this._status = null;
+    this._heard = false;
   }
 
   private readonly _mimeType: string;
@@ -172,5 +187,6 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _frame: HTMLIFrameElement | null = null;
   private _status: HTMLElement | null = null;
   private _followsContent = true;
+  private _heard = false;
   private _silence = 0;
 }

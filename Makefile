@@ -1,0 +1,60 @@
+# make demo   JupyterLab with live Bokeh apps, in a .venv of its own
+# make test   everything CI runs: lint, then all tests with a real browser and a real JupyterHub
+# Both can be run again at once: what is up to date is left alone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LAB := labextension
+LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LAB)/install.json
+
+.PHONY: help demo test lint format bench bench-smoke clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: .venv/.demo
+	tools/demo
+
+test: lint .tools/node_modules/.bin/configurable-http-proxy
+	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH" $(BIN)/python -m pytest
+
+lint: .venv/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	tools/labextension lint
+
+format: .venv/.test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	tools/labextension format
+
+bench: .venv/.test
+	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks
+
+bench-smoke: .venv/.test
+	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --smoke
+
+clean:
+	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(LAB)/dist $(LAB)/lib $(LAB)/node_modules $(LAB)/.yarn $(LAB)/tsconfig.tsbuildinfo
+
+.venv/.made:
+	tools/venv $(PYTHON)
+	touch $@
+
+.venv/.demo .venv/.test: .venv/.%: .venv/.made pyproject.toml $(LAB)/dist/package.json
+	tools/install $*
+	touch $@
+
+$(LAB)/node_modules/.yarn-state.yml: $(LAB)/package.json $(LAB)/yarn.lock | .venv/.made
+	tools/labextension install
+	touch $@
+
+$(LAB)/dist/package.json: $(LAB)/node_modules/.yarn-state.yml $(LAB_SOURCES)
+	tools/labextension build:prod
+
+.tools/node_modules/.bin/configurable-http-proxy:
+	mkdir -p .tools
+	npm install --prefix .tools --no-audit --no-fund configurable-http-proxy
