@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Bytes, Float, Integer, List, Unicode
+from traitlets import Bool, Bytes, Float, Integer, List, Unicode
 
 from bokehmount.tokens import Tokens
 
@@ -20,6 +21,7 @@ from .kernel_handlers import KernelSite, kernel_routes
 from .kernels.control_carrier import MESSAGE_TYPE
 from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, RESTARTED, Links
+from .kernels.socket_carrier import LocalSockets
 from .requests import TokenPolicy
 from .views import BUSY, Views
 from .websocket import Limits, ViewerSocket
@@ -44,6 +46,7 @@ class BokehMount(ExtensionApp):
     max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)
     ping_interval = Float(25.0, help="Seconds between WebSocket pings; keep it below your proxies' idle limit.").tag(config=True)
     extra_websocket_origins = List(Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule.").tag(config=True)
+    local_sockets = Bool(True, help="Whether links to kernels of this machine use a local socket, which is fast.").tag(config=True)
     secret_key = Bytes(b"", help="Signs session tokens; made from the server's cookie secret where empty.").tag(config=True)
 
     def initialize_settings(self) -> None:
@@ -61,7 +64,8 @@ class BokehMount(ExtensionApp):
         untracked = list(self.kernels.untracked_message_types)
         if MESSAGE_TYPE not in untracked:  # what we say to a kernel is not its user's activity
             self.kernels.untracked_message_types = [*untracked, MESSAGE_TYPE]
-        self.links = Links(self.kernels, _Teller(self.views, base), hello)
+        sockets = LocalSockets(server.runtime_dir) if self.local_sockets and hasattr(socket, "AF_UNIX") else None
+        self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets)
         self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
         server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
 

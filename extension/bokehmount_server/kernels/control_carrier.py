@@ -86,7 +86,7 @@ class ControlCarrier:
             if message["msg_type"] != MESSAGE_TYPE or content.get("link") != self._link:
                 continue
             if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
-                self._receiver.lost("the kernel was restarted: run the app's cell again")
+                self._receiver.lost("the kernel was restarted or has stopped: run the app's cell again")
                 return
             self._receiver.received([bytes(part) for part in message["buffers"]])
 
@@ -102,11 +102,16 @@ class ControlCarrier:
 
     def close(self) -> None:
         """Say goodbye and let the channel go."""
+        if not self._closed:
+            with contextlib.suppress(Exception):
+                self._send({"bye": True})
+        self.release()
+
+    def release(self) -> None:
+        """Let the channel go without a word: another carrier has taken over."""
         if self._closed:
             return
         self._closed = True
         if self._reader is not None:
             self._reader.cancel()
-        with contextlib.suppress(Exception):
-            self._send({"bye": True})
         self._client.stop_channels()

@@ -13,12 +13,13 @@ from bokehmount.link.carrier import Carrier, Receiver
 
 from .control_carrier import ControlCarrier
 from .link import AssetCache, KernelLink, LinkListener
+from .socket_carrier import LocalSockets, Offer
 
-__all__ = ("CarrierOpener", "Kernels", "Links", "OpenedCarrier", "open_control_carrier")
+__all__ = ("CarrierOpener", "Kernels", "Links", "OpeningCarrier", "open_control_carrier")
 
 log = logging.getLogger(__name__)
 
-RESTARTED: Final = "the kernel was restarted: run the app's cell again"
+RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 GONE: Final = "the kernel is gone: start one and run the app's cell again"
 _SILENT: Final = "the kernel does not answer any more: restart it and run the app's cell again"
 
@@ -31,20 +32,27 @@ class Kernels(Protocol):
     def get_kernel(self, kernel_id: str) -> Any: ...
 
 
-class OpenedCarrier(Carrier, Protocol):
-    """A server's carrier."""
-
-    async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
-        """Exchange who we are."""
+class OpenCarrier(Carrier, Protocol):
+    """A server's carrier, ready to be used."""
 
     def start(self, receiver: Receiver) -> None:
         """Begin to hand messages over."""
 
 
-CarrierOpener = Callable[[Kernels, str], Awaitable[OpenedCarrier]]
+class OpeningCarrier(OpenCarrier, Protocol):
+    """A carrier over which a link can be opened."""
+
+    async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
+        """Exchange who we are."""
+
+    def release(self) -> None:
+        """Let the channel go without a word: another carrier has taken over."""
 
 
-async def open_control_carrier(kernels: Kernels, kernel_id: str) -> OpenedCarrier:
+CarrierOpener = Callable[[Kernels, str], Awaitable[OpeningCarrier]]
+
+
+async def open_control_carrier(kernels: Kernels, kernel_id: str) -> OpeningCarrier:
     """A carrier over the kernel's own control channel."""
     client = kernels.get_kernel(kernel_id).client()
     client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
@@ -58,7 +66,8 @@ class Links:
         kernels: the kernel manager
         listener: hears what happens on all links
         hello: what each kernel is told of this server: its version and how long sessions linger
-        open_carrier: makes a carrier for a kernel
+        sockets: local sockets for kernels of this machine; None where links are to stay on the kernels' own channels
+        open_carrier: makes the carrier over which a link opens
         watch: seconds between two looks whether a kernel still answers
     """
 
@@ -67,12 +76,14 @@ class Links:
         kernels: Kernels,
         listener: LinkListener,
         hello: dict[str, Any],
+        sockets: LocalSockets | None = None,
         open_carrier: CarrierOpener = open_control_carrier,
         watch: float = 5.0,
     ) -> None:
         self._kernels = kernels
         self._listener = listener
         self._hello = {"bokehmount": __version__, **hello}
+        self._sockets = sockets
         self._open_carrier = open_carrier
         self._watch_every = watch
         self._cache = AssetCache()
@@ -107,12 +118,25 @@ class Links:
         return await asyncio.shield(opening)
 
     async def _open(self, kernel_id: str) -> KernelLink:
-        carrier = await self._open_carrier(self._kernels, kernel_id)
+        opening = await self._open_carrier(self._kernels, kernel_id)
+        offer = await self._offer()
+        hello = self._hello if offer is None else {**self._hello, "socket": {"path": offer.path, "key": offer.key}}
+        carrier: OpenCarrier = opening
         try:
-            info = await carrier.open(self._hello)
+            info = await opening.open(hello)
+            if offer is not None and info.get("socket"):
+                local = await offer.carrier()
+                if local is None:
+                    raise KernelLost("the kernel's local socket did not arrive: try again")
+                carrier = local
         except BaseException:
-            carrier.close()
+            opening.close()
             raise
+        finally:
+            if offer is not None and self._sockets is not None:
+                self._sockets.withdraw(offer)
+        if carrier is not opening:
+            opening.release()
         link = KernelLink(kernel_id, info, self._cache, self._listener)
         link.use(carrier)
         carrier.start(_Ended(link, lambda: self._forget(kernel_id)))
@@ -121,6 +145,16 @@ class Links:
         log.info("bokehmount: linked to kernel %s over its %s carrier", kernel_id, carrier.name)
         self._listener.apps_changed(link)
         return link
+
+    async def _offer(self) -> Offer | None:
+        if self._sockets is None:
+            return None
+        try:
+            await self._sockets.open()
+        except (OSError, NotImplementedError) as error:
+            log.warning("bokehmount: no local sockets on this machine, links stay on the kernels' own channels: %s", error)
+            return None
+        return self._sockets.offer()
 
     def kernel_lost(self, kernel_id: str, why: str) -> None:
         """A kernel was shut down or restarted."""
@@ -157,6 +191,8 @@ class Links:
             task.cancel()
         for kernel_id in list(self._links):
             self.kernel_lost(kernel_id, "the Jupyter server stops")
+        if self._sockets is not None:
+            await self._sockets.close()
 
 
 class _Ended:

@@ -19,10 +19,12 @@ from ..session import Connection
 from .control_carrier import ControlCarrier, ControlDoor
 from .display import live_bundle, opened_in_tab, static_bundle
 from .handle import Handle
+from .io_thread import IOThread
 from .link_end import LinkEnd, hello
 from .magics import BokehMountMagics
 from .naming import CellRun
 from .registry import Registry, Shown
+from .socket_carrier import SocketCarrier, connect
 from .sources import Source, source_of
 from .stage import CellStage, OutputTap, cell_of
 from .stock import install_hook, remove_hook
@@ -90,6 +92,7 @@ class Bridge:
         self.registry = Registry(self._loop, self._flush_later, self._make_stage, self._close_connections)
         self.registry.host.changed = self._tell_apps
         self.host = self.registry.host
+        self._io = IOThread()
         self._tap = OutputTap()
         self._door: ControlDoor | None = None
         self._expiry: asyncio.Task[None] | None = None
@@ -105,6 +108,7 @@ class Bridge:
         self._shell.register_magics(self._magics)
         if not self.served:
             return
+        self._io.start()
         self._tap.open()
         self._shell.events.register("post_run_cell", self._cell_ended)
         self._door = ControlDoor(self._kernel, self._link_opened)
@@ -130,6 +134,7 @@ class Bridge:
             link.close()
         if self._door is not None:
             self._door.close()
+        self._io.stop()
 
     # Showing ----------------------------------------------------------------------------------------------------------
 
@@ -208,17 +213,23 @@ class Bridge:
     # Links ------------------------------------------------------------------------------------------------------------
 
     def _flush_later(self, flush: Callable[[], None]) -> None:
-        """Send a cell's edits while it runs: on the control thread, which no cell holds up."""
-        self._kernel.control_stream.io_loop.add_callback(flush)
+        """Send a cell's edits while it runs: on the I/O thread, which no cell holds up."""
+        self._io.loop.call_soon_threadsafe(flush)
 
-    def _link_opened(self, carrier: ControlCarrier, server: dict[str, Any]) -> tuple[dict[str, Any], LinkEnd]:
+    def _link_opened(self, control: ControlCarrier, server: dict[str, Any]) -> tuple[dict[str, Any], LinkEnd | None]:
+        """On the control thread: a server opens a link."""
         self.linger = float(server.get("linger", LINGER))
         self.linger_lost = float(server.get("linger_lost", LINGER_LOST))
-        watch = self._kernel.control_stream.io_loop.asyncio_loop
-        link = LinkEnd(self, self._loop, watch, carrier, self._link_lost)
+        connection = connect(server.get("socket"))
+        local = SocketCarrier(connection, self._io.loop) if connection is not None else None
+        link = LinkEnd(self, self._loop, self._io.loop, local or control, self._link_lost)
         link.server = str(server.get("bokehmount", "unknown"))
         self.links = [*self.links, link]
-        return hello(self), link
+        answer = {**hello(self), "socket": local is not None}
+        if local is None:
+            return answer, link
+        local.start(link)
+        return answer, None
 
     def _link_lost(self, link: LinkEnd) -> None:
         self.links = [other for other in self.links if other is not link]

@@ -60,10 +60,11 @@ class ControlDoor:
     Args:
         kernel: the ipykernel
         opened: called on the control thread when a server opens a link, with the carrier and what the server says of
-            itself; gives what the kernel says of itself and who receives the link's messages
+            itself; gives what the kernel says of itself and who receives the messages of a link that stays on this
+            channel, or None where another carrier has it
     """
 
-    def __init__(self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver]]) -> None:
+    def __init__(self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver | None]]) -> None:
         self._kernel = kernel
         self._opened = opened
         self._carriers: dict[str, ControlCarrier] = {}
@@ -90,7 +91,8 @@ class ControlDoor:
         carrier = ControlCarrier(self._kernel, link, ident, message["header"])
         answer, carrier.receiver = self._opened(carrier, hello)
         self._lose(link, "the server opened it anew")
-        self._carriers[link] = carrier
+        if carrier.receiver is not None:
+            self._carriers[link] = carrier
         # now, on this thread: the server takes an answer to its next message for the sign that we are not here
         carrier.send_now({"link": link, "hello": answer})
 

@@ -77,7 +77,8 @@ class LinkEnd:
         apps: the kernel's apps
         main: the main thread's loop
         watch: the carrier's loop
-        carrier: carries the link; `replace_carrier` may give it another
+        carrier: carries the link
+        on_lost: called on the main thread when the link is over
     """
 
     def __init__(
@@ -99,12 +100,8 @@ class LinkEnd:
 
     @property
     def carrier(self) -> Carrier:
-        """What carries this link now."""
+        """What carries this link."""
         return self._carrier
-
-    def replace_carrier(self, carrier: Carrier) -> None:
-        """Send over another carrier from now on."""
-        self._carrier = carrier
 
     # From the server, on the carrier's thread ------------------------------------------------------------------------
 

@@ -1,0 +1,190 @@
+"""Local sockets for links: the server listens in a folder of its own, and each kernel on this machine may connect once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bokehmount.errors import ProtocolError
+from bokehmount.link.carrier import Receiver
+from bokehmount.link.stream import PartsReader, pack
+
+__all__ = ("LocalSockets", "Offer", "SocketCarrier")
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PATH: Final = 100
+"""Bytes; a Unix socket's address holds 108 on Linux, 104 on macOS."""
+
+ARRIVAL: Final = 2.0
+"""Seconds between a kernel's word that it has connected and our noticing it."""
+
+
+class SocketCarrier(asyncio.Protocol):
+    """Carries one link over a socket that a kernel connected to.
+
+    Args:
+        sockets: whom to tell the key that comes first
+    """
+
+    name = "socket"
+
+    def __init__(self, sockets: LocalSockets) -> None:
+        self._sockets = sockets
+        self._reader = PartsReader()
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._known = False
+        self._early: list[list[bytes]] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody connected; nothing but the right key makes it a kernel."""
+        assert isinstance(transport, asyncio.Transport), "a stream has such a transport"
+        self._transport = transport
+        transport.set_write_buffer_limits(high=2**26)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        try:
+            for parts in self._reader.feed(data):
+                self._take(parts)
+        except ProtocolError as error:
+            log.error("bokehmount: a link's socket is closed: %s", error)
+            self._abort()
+
+    def _take(self, parts: list[bytes]) -> None:
+        if not self._known:
+            self._known = self._sockets.arrived(parts[0], self)
+            if not self._known:
+                raise ProtocolError("somebody connected without the right key")
+        elif self._receiver is None:
+            self._early.append(parts)
+        else:
+            self._receiver.received(parts)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The kernel is gone."""
+        self._transport = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost("the kernel was restarted or has stopped: run the app's cell again")
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to hand messages over."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for parts in early:
+            receiver.received(parts)
+        if self._transport is None:
+            self.connection_lost(None)
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message."""
+        if self._transport is not None:
+            self._transport.writelines(pack(parts))
+
+    def close(self) -> None:
+        """Stop carrying."""
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """An invitation to connect, good for one kernel and once.
+
+    Args:
+        path: of the socket
+        key: what proves who connects
+        taken: the carrier, as soon as the kernel has connected
+    """
+
+    path: str
+    key: str
+    taken: asyncio.Future[SocketCarrier]
+
+    async def carrier(self) -> SocketCarrier | None:
+        """The carrier of a kernel that says it has connected; None where it does not come."""
+        try:
+            async with asyncio.timeout(ARRIVAL):
+                return await self.taken
+        except TimeoutError:
+            return None
+
+
+class LocalSockets:
+    """One listening socket for the links to all kernels of this machine.
+
+    Args:
+        folder: where to make a folder for it, which nobody else may enter; one in the temporary folder where the
+            path would be too long
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._parent = folder
+        self._folder: Path | None = None
+        self._server: asyncio.Server | None = None
+        self._expected: dict[str, asyncio.Future[SocketCarrier]] = {}
+
+    async def open(self) -> None:
+        """Listen.  Doing it again does nothing."""
+        if self._server is not None:
+            return
+        parent = self._parent if len(os.fsencode(self._parent)) < _LONGEST_PATH - 30 else None
+        if parent is not None:
+            Path(parent).mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="bokehmount-", dir=parent))  # mode 0700
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: SocketCarrier(self), str(self._folder / "link"))
+
+    def offer(self) -> Offer | None:
+        """What a kernel needs to connect once; None where nobody listens."""
+        if self._server is None or self._folder is None:
+            return None
+        offer = Offer(str(self._folder / "link"), secrets.token_hex(32), asyncio.get_running_loop().create_future())
+        self._expected[offer.key] = offer.taken
+        return offer
+
+    def withdraw(self, offer: Offer) -> None:
+        """The kernel did not take it up."""
+        self._expected.pop(offer.key, None)
+        offer.taken.cancel()
+
+    def arrived(self, key: bytes, carrier: SocketCarrier) -> bool:
+        """Whether this is the key of an offer that stands; it stands no longer."""
+        for expected_key, expected in list(self._expected.items()):
+            if hmac.compare_digest(expected_key.encode(), key):
+                del self._expected[expected_key]
+                if expected.cancelled():
+                    return False
+                expected.set_result(carrier)
+                return True
+        return False
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        for expected in self._expected.values():
+            expected.cancel()
+        self._expected.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._folder)
+            self._folder = None

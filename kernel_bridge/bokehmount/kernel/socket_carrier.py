@@ -1,0 +1,185 @@
+"""The kernel's end of a link over a local socket that the server offered: fast, and off the kernel's own channels.
+
+Messages are read on the I/O thread.  They are written by whoever sends, at once, as far as the socket takes them; the
+I/O thread writes the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..errors import ProtocolError
+from ..link.carrier import Receiver
+from ..link.stream import PartsReader, pack
+
+__all__ = ("SocketCarrier", "connect")
+
+log = logging.getLogger(__name__)
+
+_CONNECTING: Final = 2.0
+_CHUNK: Final = 1 << 18
+
+QUEUE: Final = 64 * 2**20
+"""Bytes that may wait for the server; whoever sends more waits for it, so a stream is as fast as the link and no faster."""
+
+STUCK: Final = 30.0
+"""Seconds of such waiting after which the server counts as gone."""
+
+
+def connect(offer: Mapping[str, Any] | None) -> socket.socket | None:
+    """Take up a server's offer of a local socket.
+
+    Args:
+        offer: its ``path`` and a one-time ``key``; None where there is none
+
+    Returns:
+        the connected socket; None where it can't be reached, because the server is on another machine
+    """
+    if offer is None or not hasattr(socket, "AF_UNIX"):
+        return None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_CONNECTING)
+        connection.connect(str(offer["path"]))
+        connection.sendall(b"".join(pack([str(offer["key"]).encode()])))
+    except (OSError, KeyError) as error:
+        log.debug("bokehmount: no local socket to the server: %s", error)
+        connection.close()
+        return None
+    connection.setblocking(False)
+    return connection
+
+
+class SocketCarrier:
+    """Carries one link.
+
+    Args:
+        connection: a connected socket that does not block
+        loop: the I/O thread's loop
+    """
+
+    name = "socket"
+
+    def __init__(self, connection: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = connection
+        self._loop = loop
+        self._reader = PartsReader()
+        self._receiver: Receiver | None = None
+        self._changed = threading.Condition()
+        self._waiting: deque[memoryview] = deque()
+        self._waiting_size = 0
+        self._closed = False
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to hand messages over."""
+        self._receiver = receiver
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._socket.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(str(error))
+            return
+        if not data:
+            self._lose("the server closed the link")
+            return
+        assert self._receiver is not None, "start() sets it"
+        try:
+            for parts in self._reader.feed(data):
+                self._receiver.received(parts)
+        except ProtocolError as error:
+            self._lose(str(error))
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message; waits for a server that does not read, up to `STUCK` seconds."""
+        pieces = pack(parts)
+        with self._changed:
+            if self._waiting_size > QUEUE and not self._drained():
+                return
+            if self._closed:
+                return
+            idle = not self._waiting
+            for piece in pieces:
+                self._write_or_keep(memoryview(piece))
+            if idle and self._waiting:
+                self._loop.call_soon_threadsafe(self._watch_writable)
+
+    def _drained(self) -> bool:
+        if threading.get_ident() == getattr(self._loop, "_thread_id", None):
+            return True  # the thread that drains can't wait for itself
+        end = time.monotonic() + STUCK
+        while self._waiting_size > QUEUE and not self._closed:
+            if not self._changed.wait(end - time.monotonic()):
+                self._loop.call_soon_threadsafe(self._lose, f"the server has not read anything for {STUCK:.0f} s")
+                return False
+        return not self._closed
+
+    def _write_or_keep(self, piece: memoryview) -> None:
+        if not self._waiting:
+            try:
+                piece = piece[self._socket.send(piece) :]
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self._loop.call_soon_threadsafe(self._lose, str(error))
+                return
+        if piece:
+            self._waiting.append(piece)
+            self._waiting_size += len(piece)
+
+    def _watch_writable(self) -> None:
+        if not self._closed:
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        with self._changed:
+            try:
+                while self._waiting:
+                    piece = self._waiting[0]
+                    count = self._socket.send(piece)
+                    self._waiting_size -= count
+                    if count < len(piece):
+                        self._waiting[0] = piece[count:]
+                        break
+                    self._waiting.popleft()
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self._loop.call_soon(self._lose, str(error))
+            if not self._waiting and not self._closed:
+                self._loop.remove_writer(self._socket.fileno())
+            self._changed.notify_all()
+
+    def _lose(self, why: str) -> None:
+        if not self._closed:
+            self._end()
+            if self._receiver is not None:
+                self._receiver.lost(why)
+
+    def close(self) -> None:
+        """Stop carrying."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and the socket with it
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._waiting.clear()
+            self._waiting_size = 0
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+            self._changed.notify_all()
