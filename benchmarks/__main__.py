@@ -1,4 +1,8 @@
-"""Run it: ``python -m benchmarks``; a short look: ``--smoke``; how cost grows: ``--curves``."""
+"""Run it: ``python -m benchmarks``; a short look: ``--smoke``; how cost grows: ``--curves``.
+
+The exit code is 1 when a workload did not run on one of our routes or on Bokeh's own server, whatever the times were;
+a rival that breaks under a workload is a result and is printed.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +88,7 @@ def main() -> int:
     results = asyncio.run(run(options))
     write(options, results, started, before)
     print(f"{time.monotonic() - clock:.0f} s; {len(results.failures)} did not run")
-    return 1 if results.failures else 0
+    return 1 if any(failure.route in SMOKE_ROUTES for failure in results.failures) else 0
 
 
 if __name__ == "__main__":

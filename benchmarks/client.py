@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 
 from benchmarks import http, websocket
 from benchmarks.protocol import Assembler, Columns, Message, Replica, decode, message_fragments, named_models
+from benchmarks.shells import page_behind
 
 TOKEN = re.compile(r'"token":\s*"([^"]+)"')
 PAGE_PATIENCE = 30.0
@@ -27,11 +29,17 @@ class Endpoint:
 
     page_url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the server doesn't know the path that it is proxied below, so that its root is the proxy's.
+    is_proxied_unawares: bool = False
 
     @property
     def websocket_url(self) -> str:
         path, _, query = self.page_url.replace("http://", "ws://", 1).partition("?")
         return f"{path}/ws" + (f"?{query}" if query else "")
+
+    def resolve(self, reference: str) -> str:
+        """The URL of a reference in the page."""
+        return urljoin(self.page_url, reference.lstrip("/") if self.is_proxied_unawares else reference)
 
 
 @dataclass
@@ -202,15 +210,16 @@ class View:
 
 
 async def fetch_token(endpoint: Endpoint) -> str:
-    """GET the page and find the session's token in it; a page that isn't there yet (a shell) is asked for again."""
-    deadline = time.monotonic() + PAGE_PATIENCE
-    while True:
-        page = html.unescape((await http.get(endpoint.page_url, headers=endpoint.headers)).text)
+    """GET the page and find the session's token in it; behind a shell of ours, wait for the page."""
+    page = html.unescape((await http.get(endpoint.page_url, headers=endpoint.headers)).text)
+    if match := TOKEN.search(page):
+        return match[1]
+    page_url = await page_behind(page, endpoint.page_url, endpoint.websocket_url, endpoint.headers, PAGE_PATIENCE)
+    if page_url is not None:
+        page = html.unescape((await http.get(page_url, headers=endpoint.headers)).text)
         if match := TOKEN.search(page):
             return match[1]
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no token in {endpoint.page_url} for {PAGE_PATIENCE} s: {page[:300]!r}")
-        await asyncio.sleep(0.02)
+    raise LookupError(f"no token in {endpoint.page_url}: {page[:500]!r}")
 
 
 async def join(endpoint: Endpoint, token: str, timings: Timings | None = None) -> View:

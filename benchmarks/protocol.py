@@ -6,6 +6,7 @@ The clock's reading is passed in with each fragment, so a message knows when its
 from __future__ import annotations
 
 import base64
+import gzip
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -85,7 +86,7 @@ def message_fragments(msgid: str, msgtype: str, content: Any) -> tuple[bytes, by
 
 
 def decode(value: Any, buffers: dict[str, bytes]) -> Any:
-    """A serialized value as lists, dicts and arrays; arrays may be buffers or base64 within the JSON."""
+    """A serialized value as lists, dicts and arrays; arrays may be buffers or, within the JSON, base64 of gzip."""
     if isinstance(value, list):
         return [decode(item, buffers) for item in value] if value and isinstance(value[0], dict | list) else value
     if not isinstance(value, dict):
@@ -101,7 +102,7 @@ def decode(value: Any, buffers: dict[str, bytes]) -> Any:
             return np.frombuffer(raw, dtype).reshape(value["shape"])
         case "bytes":
             data = value["data"]
-            return buffers[data["id"]] if isinstance(data, dict) else base64.b64decode(data)
+            return buffers[data["id"]] if isinstance(data, dict) else gzip.decompress(base64.b64decode(data))
         case _:
             return value
 
@@ -132,6 +133,8 @@ class Replica:
     def apply(self, message: Message) -> set[str]:
         """Apply a PATCH-DOC; which sources it changed."""
         changed = set()
+        if "events" not in message.content:
+            raise ProtocolError(f"a PATCH-DOC without events: {message.content_json[:200]}")
         for event in message.content["events"]:
             source_id = event.get("model", {}).get("id")
             if source_id in self.sources and event.get("attr") == "data":

@@ -25,18 +25,30 @@ class Summary:
         return cls(statistics.median(values), deciles[0], deciles[-1], len(values))
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What didn't run on which route, and what was said about it."""
+
+    route: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.route}: {self.what}: {self.why}"
+
+
 @dataclass
 class Results:
     """Observations by metric and route, one list per round, and what could not be measured."""
 
     rounds: dict[str, dict[str, list[list[float]]]] = field(default_factory=lambda: defaultdict(dict))
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def add(self, route: str, metric: str, values: list[float]) -> None:
         self.rounds[metric].setdefault(route, []).append(values)
 
     def fail(self, route: str, what: str, why: str) -> None:
-        self.failures.append(f"{route}: {what}: {why}")
+        self.failures.append(Failure(route, what, why))
 
     def routes(self, metric: str) -> list[str]:
         return list(self.rounds.get(metric, {}))
@@ -56,4 +68,4 @@ class Results:
             metric: {route: vars(summary) for route in routes if (summary := self.summary(metric, route))}
             for metric, routes in self.rounds.items()
         }
-        return {"summaries": summaries, "rounds": self.rounds, "failures": self.failures}
+        return {"summaries": summaries, "rounds": self.rounds, "failures": [vars(failure) for failure in self.failures]}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.client import Endpoint
 from benchmarks.jupyter import Jupyter, Kernel
@@ -16,6 +17,8 @@ from benchmarks.processes import Server, descendants, free_port, resident_mb, tr
 from benchmarks.variant import Variant
 
 IMPORT_SERVING = "from benchmarks import serving"
+OWN_PORT = "http://127.0.0.1:{printed}/{app}"
+PROXIED = "{base}proxy/{printed}/{app}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Route(ABC):
     kernel_per_session = False
     #: Whether a running cell may change a model; where not, it asks for a next-tick callback.
     cell_may_edit = False
+    #: Workloads that the route was never made for, by name, and why; they aren't run on it.
+    cannot: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -163,13 +168,17 @@ class KernelRoute(JupyterRoute):
             base=self.jupyter.url, kernel_id=kernel.kernel_id, printed=printed, app=variant.name
         )
         through_jupyter = url.startswith(self.jupyter.url)
-        return Endpoint(url, self.jupyter.headers if through_jupyter else {})
+        headers = self.jupyter.headers if through_jupyter else {}
+        return Endpoint(url, headers, is_proxied_unawares=self._page_template == PROXIED)
 
 
 class PanelRoute(JupyterRoute):
     """Panel's Jupyter extension: each page starts a kernel that runs a script."""
 
     kernel_per_session = True
+    cannot = dict.fromkeys(
+        ("fan_out_20", "slow_reader"), "views of one session take the fragments of its messages from each other"
+    )
 
     def __init__(self, name: str) -> None:
         super().__init__(name, ["panel.io.jupyter_server_extension"])
@@ -206,10 +215,6 @@ def _stock_cell(*, nodelay: bool) -> Callable[[list[str]], str]:
 
 def _our_cell(variants: list[str]) -> str:
     return f"%load_ext bokehmount\n{IMPORT_SERVING}\nhandles = serving.show_ours({variants})"
-
-
-OWN_PORT = "http://127.0.0.1:{printed}/{app}"
-PROXIED = "{base}proxy/{printed}/{app}"
 
 
 def _stock_kernel(name: str, page_template: str, *, nodelay: bool) -> KernelRoute:

@@ -22,7 +22,7 @@ def in_one_line(error: BaseException) -> str:
 class Runner:
     """Starts routes, measures workloads on those that live, ends them all.
 
-    ``restarts`` tells whether workloads that ask for fresh processes get them.
+    ``restarts`` tells whether workloads that ask for fresh processes, and routes that failed, get them.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Runner:
         """Interleaved rounds of one workload on each living route that it runs on."""
         for number in range(rounds):
             for route in list(self.alive):
-                if workload.runs_on(route):
+                if workload.runs_on(route) and workload.name not in route.cannot:
                     await self._measure_once(workload, route, scale, f"{workload.name}, round {number + 1}")
 
     async def _measure_once(self, workload: Workload, route: Route, scale: Scale, what: str) -> None:
@@ -57,7 +57,8 @@ class Runner:
             seen = await asyncio.wait_for(workload.measure(route, scale), MEASUREMENT_LIMIT)
         except Exception as error:  # whatever a route does wrong, the others are still to be measured
             self._note(route, what, error)
-            await self._restart(route)
+            if self._restarts:
+                await self._restart(route)
             return
         for metric, values in seen.items():
             self._results.add(route.name, metric, values)

@@ -7,7 +7,6 @@ import html
 import re
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urljoin
 
 from benchmarks import http
 from benchmarks.client import Endpoint, Silence, View, open_session
@@ -55,8 +54,7 @@ async def find_static_url(endpoint: Endpoint) -> str:
     match = BOKEH_JS.search(page)
     if match is None:
         raise LookupError(f"{endpoint.page_url} loads no bokeh.js")
-    path: str = match[1]
-    return urljoin(endpoint.page_url, path)
+    return endpoint.resolve(match[1])
 
 
 async def timed_get(url: str, endpoint: Endpoint) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 
@@ -11,6 +12,8 @@ from benchmarks.variant import BASE, MODELS_1000, POINTS_100K, Variant
 from benchmarks.workload import Better, Metric, Observations, Scale, Workload
 
 WARM_UP_MOVES = 10
+#: After this many s a slow route's turn is over, if it has made that many moves.
+ENOUGH_SECONDS, ENOUGH_MOVES = 4.0, 20
 
 
 async def move(view: View, value: float) -> float:
@@ -26,9 +29,15 @@ async def move(view: View, value: float) -> float:
 
 
 async def moves(view: View, count: int) -> list[float]:
-    """So many round trips after some that aren't counted, in ms."""
-    total = min(WARM_UP_MOVES, count) + count
-    return [await move(view, 2 + n / 8) for n in range(total)][-count:]
+    """So many round trips, or fewer that took long, after some that aren't counted; in ms."""
+    values = (2 + n / 8 for n in itertools.count())
+    for _ in range(min(WARM_UP_MOVES, count)):
+        await move(view, next(values))
+    end = time.monotonic() + ENOUGH_SECONDS
+    times: list[float] = []
+    while len(times) < count and (len(times) < ENOUGH_MOVES or time.monotonic() < end):
+        times.append(await move(view, next(values)))
+    return times
 
 
 def workload(name: str, variant: Variant) -> Workload:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.app import FLOATS_PER_MB
-from benchmarks.client import Silence, View, open_session
-from benchmarks.protocol import ProtocolError
+from benchmarks.client import Disconnected, Silence, View, open_session
 from benchmarks.routes import Route
 from benchmarks.variant import BASE
 from benchmarks.workload import Better, Metric, Observations, Scale, Workload, has_kernel
@@ -22,8 +21,8 @@ async def receive_rows(view: View, rows: int, start: float) -> Observations:
         while len(view.columns("rows")["t"]) < rows:
             arrived = (await view.next_change("rows")).arrived
             patches += 1
-    except (Silence, ProtocolError):
-        pass  # the rows that are missing are what is reported
+    except (Silence, Disconnected, ValueError) as broken:
+        print(f"    the stream broke: {broken}")  # the rows that are missing are what is reported
     numbers = [int(number) for number in view.columns("rows")["t"]]
     misplaced = sum(position != number for position, number in enumerate(numbers))
     rate = len(numbers) / (arrived - start) if numbers else 0.0
