@@ -1,4 +1,4 @@
-"""The Jupyter server extension: reads its configuration, joins the parts, and takes them apart again when the server stops."""
+"""The Jupyter server extension: reads its configuration, joins the parts, and takes them apart at the end."""
 
 from __future__ import annotations
 
@@ -44,10 +44,18 @@ class BokehMount(ExtensionApp):
     token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
     max_message_size = Integer(20 * 2**20, help="Bytes of the largest message from a browser.").tag(config=True)
     max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)
-    ping_interval = Float(25.0, help="Seconds between WebSocket pings; keep it below your proxies' idle limit.").tag(config=True)
-    extra_websocket_origins = List(Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule.").tag(config=True)
-    local_sockets = Bool(True, help="Whether links to kernels of this machine use a local socket, which is fast.").tag(config=True)
-    secret_key = Bytes(b"", help="Signs session tokens; made from the server's cookie secret where empty.").tag(config=True)
+    ping_interval = Float(25.0, help="Seconds between WebSocket pings; keep it below your proxies' idle limit.").tag(
+        config=True
+    )
+    extra_websocket_origins = List(
+        Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule."
+    ).tag(config=True)
+    local_sockets = Bool(True, help="Whether links to kernels of this machine use a local socket, which is fast.").tag(
+        config=True
+    )
+    secret_key = Bytes(b"", help="Signs session tokens; made from the server's cookie secret where empty.").tag(
+        config=True
+    )
 
     def initialize_settings(self) -> None:
         """Join the parts."""
@@ -67,13 +75,14 @@ class BokehMount(ExtensionApp):
         sockets = LocalSockets(server.runtime_dir) if self.local_sockets and hasattr(socket, "AF_UNIX") else None
         self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets)
         self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
+        assert server.event_logger is not None, "the server makes it before its extensions"
         server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
 
     def initialize_handlers(self) -> None:
         """Say where things are."""
         assert self.serverapp is not None, "an extension is initialised by its server"
         # not through self.handlers: those are joined to a base URL that is not escaped, as in /user/a+b(c)/
-        self.serverapp.web_app.add_handlers(".*$", kernel_routes(self.site))
+        self.serverapp.web_app.add_handlers(".*$", kernel_routes(self.site))  # type: ignore[no-untyped-call]
 
     async def _on_kernel_action(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         kernel_id, action = data.get("kernel_id"), data.get("action")
@@ -87,11 +96,12 @@ class BokehMount(ExtensionApp):
         if self.serverapp is not None:
             self.serverapp.web_app.settings["bokehmount_last_activity"] = now
         if kernel_id in self.kernels:
-            self.kernels.get_kernel(kernel_id).last_activity = now
+            kernel: Any = self.kernels.get_kernel(kernel_id)
+            kernel.last_activity = now
 
     async def stop_extension(self) -> None:
         """Leave nothing behind."""
-        if self.serverapp is not None:
+        if self.serverapp is not None and self.serverapp.event_logger is not None:
             self.serverapp.event_logger.remove_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
         await self.links.close()
 

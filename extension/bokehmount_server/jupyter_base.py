@@ -29,7 +29,7 @@ class JupyterPage(JupyterHandler):
         self.finish(page)
 
 
-class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):  # type: ignore[misc]
+class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     """The base of our WebSockets: authenticated and authorised before the upgrade, origin checked by Jupyter's rule."""
 
     auth_resource = AUTH_RESOURCE
@@ -41,7 +41,7 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):  # type: ignore[
 
     def check_origin(self, origin: str | None = None) -> bool:
         """Jupyter's check, or one of the origins that the administrator added."""
-        return bool(super().check_origin(origin)) or self._is_extra(origin)
+        return bool(WebSocketMixin.check_origin(self, origin)) or self._is_extra(origin)
 
     def _is_extra(self, origin: str | None) -> bool:
         return origin is not None and bool(self.extra_origins) and origin_allowed(origin, self.extra_origins)
@@ -54,5 +54,3 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):  # type: ignore[
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError
-
-

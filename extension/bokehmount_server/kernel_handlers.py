@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, ProtocolError
-from bokehmount.page import Place
 from jupyter_server.auth.decorator import authorized
 from tornado import web
+
+from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, ProtocolError
+from bokehmount.page import Place
 
 from .door import ScriptWishes
 from .jupyter_base import JupyterPage, JupyterSocket
@@ -109,7 +110,8 @@ class PageHandler(_KernelPage):
             return
         # a kernel that is free answers this as soon as its main thread has taken it up
         begun = asyncio.ensure_future(link.ask("turn"))
-        await asyncio.wait([begun, page], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [begun, page]
+        await asyncio.wait(either, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if begun.done() and not begun.cancelled() and begun.exception() is None:
             await asyncio.wait([page], timeout=START_PATIENCE)
         begun.cancel()
@@ -202,7 +204,7 @@ class SocketHandler(JupyterSocket):
 
     def open(self, kernel_id: str, app: str) -> None:
         self.kernel_id = kernel_id
-        asyncio.ensure_future(self._begin(kernel_id, f"/{app}"))
+        self._beginning = asyncio.ensure_future(self._begin(kernel_id, f"/{app}"))
 
     async def _begin(self, kernel_id: str, path: str) -> None:
         site = self.site

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
+
 from bokehmount.apphost import Opening
 from bokehmount.errors import ProtocolError, TokenError
 from bokehmount.tokens import RequestInfo, SessionToken, Tokens, without_secrets
-from tornado.httputil import HTTPServerRequest
 
 __all__ = ("TokenPolicy", "opening_of", "request_info", "token_of")
 
@@ -29,7 +30,11 @@ class TokenPolicy:
 
 def request_info(request: HTTPServerRequest, user: str | None = None) -> RequestInfo:
     """What an app may know of a request."""
-    arguments = {name: list(values) for name, values in request.arguments.items() if not name.startswith("bokeh-") and name != "token"}
+    arguments = {
+        name: list(values)
+        for name, values in request.arguments.items()
+        if not name.startswith("bokeh-") and name != "token"
+    }
     return RequestInfo(
         arguments=arguments,
         headers=without_secrets(request.headers.get_all()),
@@ -42,7 +47,9 @@ def request_info(request: HTTPServerRequest, user: str | None = None) -> Request
     )
 
 
-def token_of(policy: TokenPolicy, request: HTTPServerRequest, payload: dict[str, Any], *, trusted: bool) -> SessionToken:
+def token_of(
+    policy: TokenPolicy, request: HTTPServerRequest, payload: dict[str, Any], *, trusted: bool
+) -> SessionToken:
     """The token that a request brings, or a new one for the session that it names, or for a new session.
 
     Args:
@@ -59,7 +66,9 @@ def token_of(policy: TokenPolicy, request: HTTPServerRequest, payload: dict[str,
     session_id = _argument(request, "bokeh-session-id")
     header = request.headers.get("Bokeh-Session-Id")
     if sum(value is not None for value in (text, session_id, header)) > 1:
-        raise ProtocolError("the session is named more than once: send one of bokeh-token, bokeh-session-id or the header")
+        raise ProtocolError(
+            "the session is named more than once: send one of bokeh-token, bokeh-session-id or the header"
+        )
     session_id = session_id or header
     if text is not None:
         return policy.tokens.check(text, trust_unsigned=trusted)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+
 from bokehmount.errors import AppError, BokehMountError
 
 __all__ = ("StatusSocket", "View", "Views")
@@ -47,7 +48,7 @@ class View:
         """Send what is happening."""
         try:
             self.socket.write_message(orjson.dumps({"state": state, "text": text, **more}).decode())
-        except Exception:  # noqa: BLE001 - it closed in this moment
+        except Exception:
             return
 
 

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from tornado.websocket import WebSocketHandler
+
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
 from bokehmount.frames import Assembler, TooBig
 from bokehmount.link.messages import RawFrames, raw
-from tornado.websocket import WebSocketHandler
 
 from .fragments import websocket_bytes
 
@@ -170,7 +171,7 @@ class ViewerSocket:
             self._abort_soon()
             return
         try:
-            written = connection.stream.write(data)  # type: ignore[attr-defined]
+            written = connection.stream.write(data)  # type: ignore[union-attr]
         except Exception:  # it closed in this moment; on_close follows
             return
         if not written.done():
@@ -186,5 +187,3 @@ class ViewerSocket:
         stream = getattr(connection, "stream", None)
         if stream is not None:
             asyncio.get_running_loop().call_later(5.0, stream.close)
-
-

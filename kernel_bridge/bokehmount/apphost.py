@@ -13,6 +13,7 @@ from typing import Any
 
 import bokeh
 from bokeh.application.application import Application
+from bokeh.core.types import ID
 from bokeh.model import Model
 
 from . import page
@@ -118,7 +119,7 @@ class AppHost:
             raise SessionEnded(f"{app.title} has ended: run its cell again")
         if not opening.may_create:
             raise SessionEnded("this session has ended: reload the page to start a new one")
-        return await app.context.create_session_if_needed(session_id, opening.request, opening.token)  # type: ignore[arg-type]
+        return await app.context.create_session_if_needed(ID(session_id), opening.request, opening.token)
 
     async def page(self, path: str, opening: Opening, place: Place) -> str:
         """The HTML of a session's page; raises as `session` does."""

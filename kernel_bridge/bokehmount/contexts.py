@@ -26,8 +26,15 @@ if TYPE_CHECKING:
 
     from .session import Connection
 
-__all__ = ("ApplicationContext", "BokehServerContext", "BokehSessionContext", "RequestProxy", "SessionFactory", "app_error",
-           "raise_failures")  # fmt: skip
+__all__ = (
+    "ApplicationContext",
+    "BokehServerContext",
+    "BokehSessionContext",
+    "RequestProxy",
+    "SessionFactory",
+    "app_error",
+    "raise_failures",
+)
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +178,9 @@ class ApplicationContext:
         stage: Stage | None = None,
         make_session: SessionFactory = ServerSession,
     ) -> None:
-        self._renew = (lambda: application) if isinstance(application, Application) else application
+        self._renew: Callable[[], Application] = (
+            (lambda: application) if isinstance(application, Application) else application
+        )
         self._application = self._renew()
         self._loop = io_loop
         self._url = url
@@ -341,7 +350,10 @@ class ApplicationContext:
             for held in self._held.values()
             if not held.session.expiration_blocked
             and not held.session.connection_count
-            and (held.session.expiration_requested or held.lifecycle.due(now, linger, linger if linger_lost is None else linger_lost))
+            and (
+                held.session.expiration_requested
+                or held.lifecycle.due(now, linger, linger if linger_lost is None else linger_lost)
+            )
         ]
         return [held.session for held in due if await self._discard(held, only_if_idle=True)]
 

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ("AppError", "AppNotFound", "BokehMountError", "CloseCode", "KernelLost", "ProtocolError", "SessionEnded", "TokenError")
+__all__ = (
+    "AppError",
+    "AppNotFound",
+    "BokehMountError",
+    "CloseCode",
+    "KernelLost",
+    "ProtocolError",
+    "SessionEnded",
+    "TokenError",
+)
 
 
 class CloseCode(IntEnum):

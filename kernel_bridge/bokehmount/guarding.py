@@ -13,7 +13,7 @@ from inspect import signature
 from typing import Any
 
 from bokeh.document import Document
-from bokeh.events import Event
+from bokeh.events import Event, ModelEvent
 from bokeh.model import Model
 
 __all__ = ("guard_callbacks",)
@@ -38,15 +38,23 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
     ) -> None:
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
-        notify_change(model, attr, old, new, hint, setter, partial(_each, guard, callbacks, (attr, old, new)) if callbacks else None)
+        notify_change(
+            model,
+            attr,
+            old,
+            new,
+            hint,
+            setter,
+            partial(_each, guard, callbacks, (attr, old, new)) if callbacks else None,
+        )
 
-    def happened(model: Model, event: Event, callback_invoker: Any) -> None:
+    def happened(model: Model, event: ModelEvent, callback_invoker: Any) -> None:
         callbacks = tuple(model._event_callbacks.get(event.event_name, ())) if _is_about(event, model) else ()
         if callbacks:
             notify_event(model, event, partial(_each, guard, callbacks, (event,)))
 
     manager.notify_change = changed  # type: ignore[method-assign]  # on this instance only
-    manager.notify_event = happened  # type: ignore[method-assign,assignment]
+    manager.notify_event = happened  # type: ignore[method-assign]
 
     def undo() -> None:
         vars(manager).pop("notify_change", None)
@@ -69,5 +77,7 @@ def _arity(callback: Callable[..., Any], most: int) -> int:
     """How many arguments an event callback wants: Bokeh allows ``f(event)`` and ``f()``."""
     if most > 1:
         return most
-    required = [p for p in signature(callback).parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    required = [
+        p for p in signature(callback).parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+    ]
     return min(len(required), most)

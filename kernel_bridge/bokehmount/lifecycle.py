@@ -1,4 +1,4 @@
-"""When a session may be looked at, left alone and thrown away.  No I/O, no clock: whoever owns the loop passes the time in."""
+"""When a session may be looked at, left alone and thrown away.  No I/O, no clock: its owner passes the time in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What can happen to a session.  JOINED and LEFT mean the first and the last viewer; LOST is LEFT without a goodbye."""
+    """What can happen to a session.  JOINED and LEFT: the first and the last viewer; LOST: LEFT without a goodbye."""
 
     READY = auto()
     RAISED = auto()

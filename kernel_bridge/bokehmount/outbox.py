@@ -166,9 +166,7 @@ class Outbox:
 
 
 def _patch(entries: list[_Entry], texts: list[str], connection: Hashable | None) -> Frames | None:
-    chosen = [
-        place for place, entry in enumerate(entries) if connection is None or entry.exclude is not connection
-    ]
+    chosen = [place for place, entry in enumerate(entries) if connection is None or entry.exclude is not connection]
     if not chosen:
         return None
     return encode_patch([texts[place] for place in chosen], [b for place in chosen for b in entries[place].buffers])

@@ -71,7 +71,9 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     """
     scripts, styles = _rendered(place.root, len(HasProps.model_class_reverse_map))
     if place.view_script is not None:
-        scripts = f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'
+        scripts = (
+            f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'
+        )
     item = RenderItem(token=token, roots=document.roots, use_for_title=True)
     template, variables = document.template, document.template_variables
     if root is not None and document.roots != [root]:
@@ -127,4 +129,3 @@ def autoload_script(
     item = RenderItem(token=token, elementid=element_id, use_for_title=False)  # type: ignore[arg-type]
     bundle.add(Script(script_for_render_items({}, [item], app_path=app_path, absolute_url=absolute_url)))
     return AUTOLOAD_JS.render(bundle=bundle, elementid=element_id)
-

@@ -67,6 +67,8 @@ class Outlet(Protocol):
 class Connection(Protocol):
     """One browser (or Python client) that looks at a session.  Told apart by identity."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def outlet(self) -> Outlet:
         """What carries messages to it."""
@@ -105,11 +107,10 @@ class ServerSession:
             raise ValueError("a session must have a Document")
         self._id = session_id
         self._document = document
+        self._as_setter: Any = self  # Bokeh names its own class where any object will do
         self._token = token
         self._stage = stage or LogStage()
-        self._loop: asyncio.AbstractEventLoop = (
-            asyncio.get_event_loop() if io_loop is None else getattr(io_loop, "asyncio_loop", io_loop)  # type: ignore[assignment]
-        )
+        self._loop = _asyncio_loop(io_loop)
         self._thread = threading.get_ident()
         self._flush_later = flush_later or self._loop.call_soon_threadsafe
         self._connections: set[Connection] = set()
@@ -138,7 +139,7 @@ class ServerSession:
         for callback in document.session_callbacks:
             self._callbacks.add(callback)
 
-    # What a session is ------------------------------------------------------------------------------------------
+    # What a session is -----------------------------------------------------------------------------------------------
 
     @property
     def document(self) -> Document:
@@ -224,7 +225,7 @@ class ServerSession:
             self._document.remove_on_change(self)
         del self._document
 
-    # Connections ------------------------------------------------------------------------------------------------
+    # Connections -----------------------------------------------------------------------------------------------------
 
     def subscribe(self, connection: Connection) -> None:
         """A connection looks at this session from now on."""
@@ -315,8 +316,12 @@ class ServerSession:
 
     def _handle_events(self, message: Message) -> None:
         document = self._document
-        known = [model for identity in documents.references(message.content) if (model := document.models.get_by_id(identity))]
-        deserializer = Deserializer(known, setter=self)
+        known = [
+            model
+            for identity in documents.references(message.content)
+            if (model := document.models.get_by_id(identity))
+        ]
+        deserializer = Deserializer(known, setter=self._as_setter)
         try:
             patch = deserializer.deserialize(message.payload)
         except UnknownReferenceError as error:
@@ -329,7 +334,7 @@ class ServerSession:
         failure: Exception | None = None
         for event in patch["events"]:
             try:
-                DocumentPatchedEvent.handle_event(document, event, self)
+                DocumentPatchedEvent.handle_event(document, event, self._as_setter)
             except Exception as error:
                 failure = failure or error
         document.models.flush_synced(lambda model: not deserializer.has_ref(model))
@@ -340,9 +345,9 @@ class ServerSession:
         log.warning("session %s could not carry out %s: %r", self._id, message.msgtype, error)
         self._reply(connection, wire.error(message, f"{type(error).__name__}: {error}"))
 
-    # The lock ---------------------------------------------------------------------------------------------------
+    # The lock --------------------------------------------------------------------------------------------------------
 
-    async def with_document_locked(self, func: Callable[..., T | Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
+    async def with_document_locked(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function while nobody else works on the Document.
 
         Changes that it makes are sent together when it is done; those of an async function as they come.
@@ -368,7 +373,7 @@ class ServerSession:
             self.unblock_expiration()
             raise
         result = self._holding(work)
-        return await result if inspect.isawaitable(result) else result  # type: ignore[return-value]
+        return await result if inspect.isawaitable(result) else result
 
     def _holding(self, work: Callable[[], T | Awaitable[T]]) -> T | Awaitable[T]:
         """Run work with the lock held; let the lock go when it, or what it awaits, is done."""
@@ -409,7 +414,7 @@ class ServerSession:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._stage.raised(error, "the session's work")
 
-    # Callbacks --------------------------------------------------------------------------------------------------
+    # Callbacks -------------------------------------------------------------------------------------------------------
 
     def _guarded(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call user code.  In the session's own work its exception is told and stops nothing else.
@@ -463,7 +468,7 @@ class ServerSession:
         else:
             self._loop.call_soon_threadsafe(self._callbacks.remove, event.callback)
 
-    # Sending ----------------------------------------------------------------------------------------------------
+    # Sending ---------------------------------------------------------------------------------------------------------
 
     def _on_owner_thread(self) -> bool:
         return threading.get_ident() == self._thread
@@ -473,11 +478,11 @@ class ServerSession:
         if not self._on_owner_thread():
             self._loop.call_soon_threadsafe(self._settle_foreign, documents.key_of(event))
             raise RuntimeError(
-                f"{event.kind} in thread {threading.current_thread().name!r}: a Document may be changed only by the thread "
-                "that owns it; use doc.add_next_tick_callback(function), which is safe from any thread"
+                f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
+                "may change it; use doc.add_next_tick_callback(function), which is safe from any thread"
             )
         self._whole = None
-        exclude = self._patching if event.setter is self or self._pushing else None
+        exclude = self._patching if event.setter is self._as_setter or self._pushing else None
         if not self._pulled or (exclude is not None and self._pulled == {exclude}):
             if exclude is not None:
                 self._note(event, exclude)
@@ -521,7 +526,9 @@ class ServerSession:
             groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], tuple[Frames, ...]]] = {}
             answered = {connection for connection, _ in answers}
             for connection in self._pulled | answered:
-                messages = tuple(frames for whom, frames in answers if whom is connection) if connection in answered else ()
+                messages = (
+                    tuple(frames for whom, frames in answers if whom is connection) if connection in answered else ()
+                )
                 if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
                     messages = (*messages, frames)
                 if messages:
@@ -567,3 +574,9 @@ def _name(callback: Callable[..., Any]) -> str:
     inner = inspect.unwrap(callback)
     inner = inner.func if isinstance(inner, partial) else inner
     return f"callback {getattr(inner, '__qualname__', repr(inner))}"
+
+
+def _asyncio_loop(loop: IOLoop | asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+    if loop is None:
+        return asyncio.get_event_loop()
+    return loop if isinstance(loop, asyncio.AbstractEventLoop) else loop.asyncio_loop  # type: ignore[attr-defined]

@@ -45,7 +45,9 @@ class Settling:
     def received(self, key: Key, connection: Hashable, now: float) -> None:
         """A change of this property came from a connection."""
         earlier = self._sent.get(key)
-        if key in self._doubtful or (earlier is not None and now - earlier[0] < WINDOW and earlier[1] is not connection):
+        if key in self._doubtful or (
+            earlier is not None and now - earlier[0] < WINDOW and earlier[1] is not connection
+        ):
             self._doubtful[key] = now
 
     def doubt(self, key: Key, now: float) -> None:

@@ -1,6 +1,6 @@
 """Bokeh's wire messages: what they are called, what they hold, how they are read and written.  No I/O.
 
-The protocol is the one that BokehJS and ``bokeh.client`` speak: https://docs.bokeh.org, "Bokeh server WebSocket protocol".
+The protocol is the one that BokehJS and ``bokeh.client`` speak: see "Bokeh server WebSocket protocol" in Bokeh's docs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,22 @@ from bokeh.util.serialization import make_globally_unique_id
 from .errors import ProtocolError
 from .frames import Frame, Frames, header_of
 
-__all__ = ("Message", "MessageType", "ack", "decode", "dumps", "encode", "encode_patch", "error", "ok", "pull_doc", "pull_doc_reply",
-           "push_doc", "server_info", "server_info_reply")  # fmt: skip
+__all__ = (
+    "Message",
+    "MessageType",
+    "ack",
+    "decode",
+    "dumps",
+    "encode",
+    "encode_patch",
+    "error",
+    "ok",
+    "pull_doc",
+    "pull_doc_reply",
+    "push_doc",
+    "server_info",
+    "server_info_reply",
+)
 
 
 class MessageType(StrEnum):
@@ -75,7 +89,9 @@ def dumps(value: Any) -> str:
 
 def encode(message: Message) -> Frames:
     """The frames of a message, in the order in which they are sent."""
-    return _frames(message.msgtype, dumps(message.content), message.buffers, message.msgid, message.reqid, message.metadata)
+    return _frames(
+        message.msgtype, dumps(message.content), message.buffers, message.msgid, message.reqid, message.metadata
+    )
 
 
 def encode_patch(events: Sequence[str], buffers: Sequence[Buffer]) -> Frames:
@@ -183,4 +199,6 @@ def server_info() -> Message:
 
 def server_info_reply(request: Message, bokeh: str, server: str) -> Message:
     """The versions of Bokeh and of the server."""
-    return Message(MessageType.SERVER_INFO_REPLY, {"version_info": {"bokeh": bokeh, "server": server}}, reqid=request.msgid)
+    return Message(
+        MessageType.SERVER_INFO_REPLY, {"version_info": {"bokeh": bokeh, "server": server}}, reqid=request.msgid
+    )

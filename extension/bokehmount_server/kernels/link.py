@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -90,7 +90,9 @@ class AssetCache:
 
 
 _ERRORS: Final[dict[str, type[BokehMountError]]] = {
-    name: value for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, BokehMountError)
+    name: value
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, BokehMountError)
 }
 
 
@@ -139,7 +141,7 @@ class KernelLink:
             self._carrier.close()
         self.lost(why)
 
-    # Asking -------------------------------------------------------------------------------------------------------------
+    # Asking ----------------------------------------------------------------------------------------------------------
 
     async def ask(self, what: str, **args: Any) -> Answer:
         """Ask the kernel something.
@@ -151,7 +153,8 @@ class KernelLink:
         if self.gone is not None:
             raise KernelLost(self.gone)
         self._last += 1
-        number, answer = self._last, self._loop.create_future()
+        number = self._last
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         self._questions[number] = answer
         try:
             self._send(Ask(number, what, args))
@@ -189,7 +192,7 @@ class KernelLink:
                 self._cache.put(self.kernel_id, path, asset)
         return asset
 
-    # Viewers ------------------------------------------------------------------------------------------------------------
+    # Viewers ---------------------------------------------------------------------------------------------------------
 
     async def connect(self, path: str, opening: Opening, viewer: Viewer) -> None:
         """Let a viewer look at a session."""
@@ -218,7 +221,7 @@ class KernelLink:
             if self.gone is None:
                 self._send(Disconnected(number, lost))
 
-    # From the kernel, on any thread -------------------------------------------------------------------------------------
+    # From the kernel, on any thread ----------------------------------------------------------------------------------
 
     def received(self, parts: Sequence[bytes]) -> None:
         """A message of the kernel, on our loop."""
@@ -306,6 +309,6 @@ def _error(failed: Failed) -> Exception:
     if failed.error == AppError.__name__:
         return AppError(failed.text, failed.traceback)
     kind = _ERRORS.get(failed.error)
-    return kind(failed.text) if kind is not None else BokehMountError(f"the kernel failed: {failed.error}: {failed.text}")
-
-
+    return (
+        kind(failed.text) if kind is not None else BokehMountError(f"the kernel failed: {failed.error}: {failed.text}")
+    )

@@ -152,7 +152,9 @@ class Links:
         try:
             await self._sockets.open()
         except (OSError, NotImplementedError) as error:
-            log.warning("bokehmount: no local sockets on this machine, links stay on the kernels' own channels: %s", error)
+            log.warning(
+                "bokehmount: no local sockets on this machine, links stay on the kernels' own channels: %s", error
+            )
             return None
         return self._sockets.offer()
 

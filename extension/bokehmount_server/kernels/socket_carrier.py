@@ -1,4 +1,4 @@
-"""Local sockets for links: the server listens in a folder of its own, and each kernel on this machine may connect once."""
+"""Local sockets for links: the server listens in a folder of its own; each kernel of this machine may connect once."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def current() -> Bridge:
     if _current is None:
         from IPython.core.getipython import get_ipython
 
-        shell = get_ipython()  # type: ignore[no-untyped-call]
+        shell = get_ipython()
         if shell is None:
             raise RuntimeError("show() needs a notebook or IPython; a script can use bokehmount_server.server.Server")
         load(shell)
@@ -136,7 +136,7 @@ class Bridge:
             self._door.close()
         self._io.stop()
 
-    # Showing ----------------------------------------------------------------------------------------------------------
+    # Showing ---------------------------------------------------------------------------------------------------------
 
     def show(self, obj: Any, name: str | None, width: int | None, height: int | None, new: str | None) -> Handle:
         """See `bokehmount.show`."""
@@ -174,7 +174,7 @@ class Bridge:
     def _publish(self, bundle: dict[str, Any]) -> None:
         from IPython.display import publish_display_data
 
-        publish_display_data(bundle)
+        publish_display_data(bundle)  # type: ignore[no-untyped-call]
 
     def _cell_run(self) -> CellRun:
         parent = cell_of(self._shell)
@@ -188,7 +188,7 @@ class Bridge:
         if result.success:
             self.registry.close_left_over(self._cell_run())
 
-    # Apps -------------------------------------------------------------------------------------------------------------
+    # Apps ------------------------------------------------------------------------------------------------------------
 
     def listing(self) -> list[dict[str, Any]]:
         """This kernel's apps, as a link tells them."""
@@ -210,7 +210,7 @@ class Bridge:
     async def _expire(self) -> None:
         await self.registry.expire(self.linger, self.linger_lost)
 
-    # Links ------------------------------------------------------------------------------------------------------------
+    # Links -----------------------------------------------------------------------------------------------------------
 
     def _flush_later(self, flush: Callable[[], None]) -> None:
         """Send a cell's edits while it runs: on the I/O thread, which no cell holds up."""
@@ -254,14 +254,19 @@ class Bridge:
         elif not self.links:
             lines.append("No server has opened a link yet: it does when a view is opened.")
         for link in self.links:
-            lines.append(f"Linked to bokehmount {link.server} in the Jupyter server, over its {link.carrier.name} carrier.")
+            lines.append(
+                f"Linked to bokehmount {link.server} in the Jupyter server, over its {link.carrier.name} carrier."
+            )
         apps = self.listing()
-        lines += [f"  {app['app'].strip('/')}: {app['title']}, {app['sessions']} session(s), {app['views']} view(s)" for app in apps]
+        lines += [
+            f"  {app['app'].strip('/')}: {app['title']}, {app['sessions']} session(s), {app['views']} view(s)"
+            for app in apps
+        ]
         return "\n".join(lines if apps else [*lines, "No app is shown."])
 
 
 def _kernel_id(kernel: Any) -> str | None:
-    """The id by which a Jupyter server knows this kernel; None where none runs it (nbclient, a console, plain IPython)."""
+    """The id by which a Jupyter server knows this kernel; None where none runs it (nbclient, a console, IPython)."""
     config = getattr(kernel, "config", None) or {}
     found = _UUID.fullmatch(Path(str(config.get("IPKernelApp", {}).get("connection_file", ""))).name)
     return found[1] if found else None

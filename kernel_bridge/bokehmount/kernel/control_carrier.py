@@ -46,7 +46,12 @@ class ControlCarrier:
     def send_now(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
         """The same, from the control thread."""
         self._kernel.session.send(
-            self._kernel.control_stream, MESSAGE_TYPE, content, parent=self._parent, ident=self._ident, buffers=list(parts)
+            self._kernel.control_stream,
+            MESSAGE_TYPE,
+            content,
+            parent=self._parent,
+            ident=self._ident,
+            buffers=list(parts),
         )
 
     def close(self) -> None:
@@ -64,7 +69,9 @@ class ControlDoor:
             channel, or None where another carrier has it
     """
 
-    def __init__(self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver | None]]) -> None:
+    def __init__(
+        self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver | None]]
+    ) -> None:
         self._kernel = kernel
         self._opened = opened
         self._carriers: dict[str, ControlCarrier] = {}

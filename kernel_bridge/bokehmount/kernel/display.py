@@ -29,7 +29,8 @@ with bokehmount installed where the Jupyter server runs.</p>
   var config = document.getElementById("jupyter-config-data"), base = document.body.dataset.baseUrl;
   try {{ base = JSON.parse(config.textContent).baseUrl || base; }} catch (error) {{}}
   if (!base) return;
-  var url = base.replace(/\\/*$/, "/") + {path}, frame = document.createElement("iframe"), link = document.createElement("a");
+  var url = base.replace(/\\/*$/, "/") + {path};
+  var frame = document.createElement("iframe"), link = document.createElement("a");
   link.href = url; link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open in a tab";
   frame.src = url; frame.title = {name};
   frame.style.cssText = "display:block;border:0;width:{width};height:{height}";
@@ -46,9 +47,7 @@ with bokehmount installed where the Jupyter server runs.</p>
 </div>"""
 
 
-def live_bundle(
-    kernel_id: str, app: str, title: str, width: int | None, height: int | None
-) -> dict[str, Any]:
+def live_bundle(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
     """The MIME bundle of a view of a running app.
 
     Args:
@@ -71,8 +70,8 @@ def live_bundle(
         VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height},
         "text/html": html,
         "text/plain": (
-            f"{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook in "
-            "JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
+            f"{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook "
+            "in JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
         ),
     }
 
@@ -106,8 +105,8 @@ def opened_in_tab(kernel_id: str, app: str, title: str, width: int | None, heigh
 
 
 _NOT_LIVE = (
-    "{title}: a static picture of a Bokeh app, because no Jupyter server runs this kernel. To make it live, open the notebook "
-    "in JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
+    "{title}: a static picture of a Bokeh app, because no Jupyter server runs this kernel. To make it live, open the "
+    "notebook in JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
 )
 
 
@@ -117,9 +116,12 @@ def static_bundle(title: str, document: Document, width: int | None, height: int
     bundle = {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
     if document.roots:
         page = file_html(document, CDN, title=title)
-        style = f"border:0;width:{'100%' if width is None else f'{width}px'};height:{600 if height is None else height}px"
+        style = (
+            f"border:0;width:{'100%' if width is None else f'{width}px'};height:{600 if height is None else height}px"
+        )
         bundle["text/html"] = (
-            f'<p>{escape(words)}</p><iframe title="{escape(title)}" sandbox="allow-scripts" style="{style}" srcdoc="{escape(page)}"></iframe>'
+            f'<p>{escape(words)}</p><iframe title="{escape(title)}" sandbox="allow-scripts" style="{style}" '
+            f'srcdoc="{escape(page)}"></iframe>'
         )
     return bundle
 

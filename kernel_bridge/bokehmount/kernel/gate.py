@@ -14,7 +14,7 @@ from typing import Final
 __all__ = ("PATIENCE", "MainGate")
 
 PATIENCE: Final = 0.3
-"""Seconds that work may wait before the main thread counts as busy: longer than a callback, shorter than a person's doubt."""
+"""Seconds that work may wait before the main thread counts as busy: longer than a callback, shorter than a doubt."""
 
 
 class MainGate:

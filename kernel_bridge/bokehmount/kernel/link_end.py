@@ -1,4 +1,4 @@
-"""The kernel's end of a link: answers the server's questions and carries messages between its browsers and our sessions.
+"""The kernel's end of a link: answers the server's questions and passes messages between browsers and sessions.
 
 Messages come on the carrier's thread.  What needs no Document is answered there, at once, also while a cell runs;
 everything else goes to the main thread.
@@ -136,7 +136,9 @@ class LinkEnd:
         if asset is None:
             self._send(Answer(ask.number, None))
         else:
-            self._send(Answer(ask.number, {"content_type": asset.content_type, "version": asset.version}, asset.content))
+            self._send(
+                Answer(ask.number, {"content_type": asset.content_type, "version": asset.version}, asset.content)
+            )
 
     # On the main thread ----------------------------------------------------------------------------------------------
 
@@ -147,9 +149,9 @@ class LinkEnd:
             case Disconnected(connection, lost):
                 self._disconnect(connection, lost)
             case Ask(what="connect"):
-                connection = KernelConnection(message.args["connection"], self)
-                self._connections[connection.number] = connection
-                self._start(self._connect(message, connection))
+                new = KernelConnection(message.args["connection"], self)
+                self._connections[new.number] = new
+                self._start(self._connect(message, new))
             case Ask():
                 self._start(self._answer(message))
 
@@ -212,7 +214,9 @@ class LinkEnd:
             self.close_connections([connection], error.close_code, str(error))
         except Exception:
             log.exception("bokehmount: a browser's message could not be handled")
-            self.close_connections([connection], CloseCode.SERVER_FAILED, "the kernel could not handle a message; see its log")
+            self.close_connections(
+                [connection], CloseCode.SERVER_FAILED, "the kernel could not handle a message; see its log"
+            )
 
     def _disconnect(self, number: int, lost: bool) -> None:
         connection = self._connections.pop(number, None)
@@ -227,7 +231,7 @@ class LinkEnd:
             task.cancel()
         self._on_lost(self)
 
-    # To the server, on any thread --------------------------------------------------------------------------------------
+    # To the server, on any thread ------------------------------------------------------------------------------------
 
     def _send(self, message: LinkMessage) -> None:
         self._carrier.send(encode(message))

@@ -26,10 +26,10 @@ class BokehMountMagics(Magics):
     """
 
     def __init__(self, shell: Any, bridge: _Bridge) -> None:
-        super().__init__(shell)  # type: ignore[no-untyped-call]
+        super().__init__(shell)
         self._bridge = bridge
 
-    @line_magic("bokehmount")
+    @line_magic("bokehmount")  # type: ignore[arg-type]  # the decorator is typed for no name
     def bokehmount(self, line: str) -> None:
         """List the running apps, or end one: ``%bokehmount``, ``%bokehmount close NAME``."""
         match line.split():

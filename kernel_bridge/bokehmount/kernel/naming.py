@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-__all__ = ("CellRun", "Slots", "Slot", "checked_path", "slug")
+__all__ = ("CellRun", "Slot", "Slots", "checked_path", "slug")
 
 _NAME = re.compile(r"[\w.~-]+(/[\w.~-]+)*", re.ASCII)
 _RESERVED = ("ws", "autoload.js", "metadata", "static")

@@ -1,9 +1,9 @@
-"""The apps of this kernel: which there are, what replaces what, and which models share a Document.  On the main thread."""
+"""The apps of this kernel: what replaces what, and which models share a Document.  On the main thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Registry:
         self._slots = Slots()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def __iter__(self) -> Iterable[Shown]:
+    def __iter__(self) -> Iterator[Shown]:
         return iter(tuple(self._shown.values()))
 
     def listing(self) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ class Registry:
     def _make_session(self, *args: Any, **kwargs: Any) -> ServerSession:
         return ServerSession(*args, flush_later=self._flush_later, **kwargs)
 
-    # Models that share a Document ---------------------------------------------------------------------------------------
+    # Models that share a Document ------------------------------------------------------------------------------------
 
     def _document_for(self, model: Model) -> Document:
         """The Document in which a model and all that it refers to shall live: that in which they live, or a new one."""
@@ -202,7 +202,7 @@ class Registry:
     def _check_free(self, document: Document, model: Model) -> None:
         if document.session_context is not None and not self._apps_of(document):
             raise ValueError(
-                f"show() can't show this {type(model).__name__}: it, or a part of it, belongs to one session of a running app; "
+                f"show() can't show this {type(model).__name__}: it or a part of it belongs to a session of an app; "
                 "make a new model, or show the app"
             )
 
@@ -245,7 +245,9 @@ class Registry:
 
     def _leave_document(self, app: App) -> None:
         """An app of a model is over: the model leaves the Document unless another app shows it there."""
-        sharing = [other.app for other in self._shown.values() if other.app is not None and other.app.context is app.context]
+        sharing = [
+            other.app for other in self._shown.values() if other.app is not None and other.app.context is app.context
+        ]
         session = app.context.living(app.shared_session or "")
         if session is None:
             return

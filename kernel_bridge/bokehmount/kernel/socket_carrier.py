@@ -28,7 +28,7 @@ _CONNECTING: Final = 2.0
 _CHUNK: Final = 1 << 18
 
 QUEUE: Final = 64 * 2**20
-"""Bytes that may wait for the server; whoever sends more waits for it, so a stream is as fast as the link and no faster."""
+"""Bytes that may wait for the server; whoever sends more waits, so a stream is as fast as the link and no faster."""
 
 STUCK: Final = 30.0
 """Seconds of such waiting after which the server counts as gone."""

@@ -14,7 +14,7 @@ from bokeh.application.application import Application
 from bokeh.application.handlers import DirectoryHandler, FunctionHandler, NotebookHandler, ScriptHandler
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.models import UIElement
+from bokeh.models.ui import UIElement
 
 __all__ = ("ACCEPTED", "Source", "source_of")
 
@@ -56,7 +56,10 @@ def source_of(obj: object) -> Source:
     if isinstance(obj, str | os.PathLike):
         return _of_path(Path(os.fspath(obj)).expanduser())
     if (viewable := _panel_viewable(obj)) is not None:
-        return Source(_panel_title(obj, viewable), lambda: Application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)))
+        return Source(
+            _panel_title(obj, viewable),
+            lambda: Application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
+        )
     if isinstance(obj, list | tuple) and obj and all(isinstance(item, UIElement) for item in obj):
         from bokeh.layouts import column
 
@@ -73,7 +76,9 @@ def _type_name(obj: object) -> str:
 
 def _of_model(model: Model) -> Source:
     if not isinstance(model, UIElement):
-        raise TypeError(f"show() can't show a {type(model).__name__}: it is a part of a figure or layout; show() takes {ACCEPTED}")
+        raise TypeError(
+            f"show() can't show a {type(model).__name__}: it is a part of a figure or layout; show() takes {ACCEPTED}"
+        )
     title = getattr(getattr(model, "title", None), "text", None) or model.name or type(model).__name__
     return Source(title if isinstance(title, str) else type(model).__name__, model=model)
 
@@ -86,7 +91,9 @@ def _of_function(function: Callable[..., Any]) -> Source:
         raise TypeError(
             f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
         ) from None
-    return Source("app" if name == "<lambda>" else name, lambda: Application(FunctionHandler(function, trap_exceptions=False)))
+    return Source(
+        "app" if name == "<lambda>" else name, lambda: Application(FunctionHandler(function, trap_exceptions=False))
+    )
 
 
 def _application_title(application: Application) -> str:
@@ -116,7 +123,7 @@ def _of_path(path: Path) -> Source:
 
 
 def _panel_viewable(obj: object) -> Any:
-    """A Panel object for what is one, or what only Panel can show; None for all else.  Does not import Panel for that."""
+    """A Panel object for what is one, or what only Panel can show; None for all else, without importing Panel."""
     panel = sys.modules.get("panel.viewable")
     if panel is not None and isinstance(obj, panel.Viewable | panel.Viewer):
         return obj
@@ -124,10 +131,12 @@ def _panel_viewable(obj: object) -> Any:
     if module == "panel":  # such as a template, which is none of the two
         return obj if hasattr(obj, "server_doc") else None
     holoviews = sys.modules.get("holoviews")
-    if holoviews is not None and isinstance(obj, holoviews.core.Dimensioned | holoviews.core.Layout | holoviews.core.AdjointLayout):
+    if holoviews is not None and isinstance(
+        obj, holoviews.core.Dimensioned | holoviews.core.Layout | holoviews.core.AdjointLayout
+    ):
         import panel as pn
 
-        return pn.pane.HoloViews(obj)
+        return pn.pane.HoloViews(obj)  # type: ignore[no-untyped-call]
     return None
 
 
@@ -140,6 +149,7 @@ def _panel_app(viewable: Any) -> Callable[[Document], None]:
     def panel_app(doc: Document) -> None:
         import panel as pn
 
-        (viewable if hasattr(viewable, "server_doc") else pn.panel(viewable)).server_doc(doc=doc)
+        servable: Any = viewable if hasattr(viewable, "server_doc") else pn.panel(viewable)
+        servable.server_doc(doc=doc)
 
     return panel_app

@@ -125,4 +125,9 @@ def user_traceback(error: BaseException) -> str:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith(_OURS) or "/bokeh/document/" in filename or "/bokeh/application/" in filename or "/bokeh/io/" in filename
+    return (
+        filename.startswith(_OURS)
+        or "/bokeh/document/" in filename
+        or "/bokeh/application/" in filename
+        or "/bokeh/io/" in filename
+    )

@@ -1,4 +1,4 @@
-"""Lets stock ``output_notebook(); show(app)`` of `bokeh.io` take our road.  Figures and ``push_notebook`` stay Bokeh's."""
+"""Lets stock ``output_notebook(); show(app)`` of `bokeh.io` take our road.  Figures stay Bokeh's."""
 
 from __future__ import annotations
 
@@ -22,4 +22,6 @@ def install_hook(show: Callable[[Any, str | None, int | None, int | None, str | 
 
 def remove_hook() -> None:
     """Have Bokeh show apps as it did before."""
-    notebook.install_notebook_hook("jupyter", notebook.load_notebook, notebook.show_doc, notebook.show_app, overwrite=True)
+    notebook.install_notebook_hook(
+        "jupyter", notebook.load_notebook, notebook.show_doc, notebook.show_app, overwrite=True
+    )

@@ -15,8 +15,24 @@ import orjson
 from ..errors import ProtocolError
 from ..frames import Frames
 
-__all__ = ("PROTOCOL", "Answer", "Apps", "Ask", "Close", "Disconnected", "Failed", "LinkMessage", "Load", "Output", "Parts", "Received",
-           "RawFrames", "Send", "decode", "encode")  # fmt: skip
+__all__ = (
+    "PROTOCOL",
+    "Answer",
+    "Apps",
+    "Ask",
+    "Close",
+    "Disconnected",
+    "Failed",
+    "LinkMessage",
+    "Load",
+    "Output",
+    "Parts",
+    "RawFrames",
+    "Received",
+    "Send",
+    "decode",
+    "encode",
+)
 
 PROTOCOL: Final = 1
 """Raised when a change makes the two ends unable to talk."""
@@ -48,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why an `Ask` has no answer: the name of the error's class, its words, and the user's traceback if there is one."""
+    """Why an `Ask` has no answer: its error's class and words, and the user's traceback if there is one."""
 
     kind: ClassVar = "failed"
     number: int
@@ -86,7 +102,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Some connections are to be closed, with a close code and a sentence; ``moved`` is the app path to go to instead."""
+    """Some connections are to be closed, with a code and a sentence; ``moved`` is the app path to go to instead."""
 
     kind: ClassVar = "close"
     connections: Sequence[int]
@@ -138,7 +154,9 @@ def cooked(frames: RawFrames) -> Frames:
         ProtocolError: a text frame is not UTF-8
     """
     try:
-        return tuple(frame if place >= 3 and place % 2 == 0 else str(frame, "utf-8") for place, frame in enumerate(frames))
+        return tuple(
+            frame if place >= 3 and place % 2 == 0 else str(frame, "utf-8") for place, frame in enumerate(frames)
+        )
     except UnicodeDecodeError as error:
         raise ProtocolError(f"a text frame is not UTF-8: {error}") from None
 
