@@ -7,6 +7,10 @@ BIN := .venv/bin
 LAB := labextension
 LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LAB)/install.json
 
+# The browser is looked for first and apart, so that the command stops where there is none.
+WITH_BROWSER = chromium="$$(tools/chromium)" && \
+	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
+
 .PHONY: help demo test lint format bench bench-smoke clean
 .DELETE_ON_ERROR:
 
@@ -17,7 +21,7 @@ demo: .venv/.demo
 	tools/demo
 
 test: lint .tools/node_modules/.bin/configurable-http-proxy
-	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH" $(BIN)/python -m pytest
+	$(WITH_BROWSER) $(BIN)/python -m pytest
 
 lint: .venv/.test
 	$(BIN)/ruff check
@@ -31,10 +35,10 @@ format: .venv/.test
 	tools/labextension format
 
 bench: .venv/.test
-	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks
+	$(WITH_BROWSER) $(BIN)/python -m benchmarks
 
 bench-smoke: .venv/.test
-	CHROMIUM="$$(tools/chromium)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --smoke
+	$(WITH_BROWSER) $(BIN)/python -m benchmarks --smoke
 
 clean:
 	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
