@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bokeh.document import Document
+from bokeh.model import Model
 
 from .. import __version__
 from ..apphost import forever
@@ -106,6 +107,8 @@ class Bridge:
     def open(self) -> None:
         """Begin to answer servers and to take part in IPython."""
         self._shell.register_magics(self._magics)
+        if self._kernel is not None:
+            install_hook(self.show)
         if not self.served:
             return
         self._io.start()
@@ -113,15 +116,15 @@ class Bridge:
         self._shell.events.register("post_run_cell", self._cell_ended)
         self._door = ControlDoor(self._kernel, self._link_opened)
         self._expiry = self._loop.create_task(forever(self._expire, 1.0))
-        install_hook(self.show)
 
     def close(self) -> None:
         """End all apps and links."""
         magics = self._shell.magics_manager.magics["line"]
         magics.pop("bokehmount", None)
+        if self._kernel is not None:
+            remove_hook()
         if not self.served:
             return
-        remove_hook()
         self._shell.events.unregister("post_run_cell", self._cell_ended)
         self._tap.close()
         if self._expiry is not None:
@@ -159,16 +162,15 @@ class Bridge:
             self.registry.close(shown.path)
 
     def _show_static(self, source: Source, name: str | None, width: int | None, height: int | None) -> Handle:
+        shown: Model | Document
         if source.model is not None:
-            document = source.model.document or Document()
-            if source.model not in document.roots:
-                document.add_root(source.model)
+            shown = source.model
         else:
             assert source.application is not None, "a source is an application or a model"
             application = source.application()
-            document = application.create_document()
+            shown = application.create_document()
             raise_failures(application)
-        self._publish(static_bundle(source.title, document, width, height))
+        self._publish(static_bundle(source.title, shown, width, height))
         return Handle(f"/{name or source.title}", None, list, lambda: None)
 
     def _publish(self, bundle: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bokeh.document import Document
 from bokeh.embed import file_html
+from bokeh.model import Model
 from bokeh.resources import CDN
 
 __all__ = ("VIEW_MIME", "live_bundle", "opened_in_tab", "static_bundle")
@@ -110,20 +111,38 @@ _NOT_LIVE = (
 )
 
 
-def static_bundle(title: str, document: Document, width: int | None, height: int | None) -> dict[str, Any]:
-    """The MIME bundle of an app's first look, without an app behind it; BokehJS comes from its public home."""
+def static_bundle(title: str, shown: Document | Model, width: int | None, height: int | None) -> dict[str, Any]:
+    """The MIME bundle of an app's first look, without an app behind it; BokehJS comes from its public home.
+
+    Args:
+        title: what people call it
+        shown: an app's Document, or a model
+        width: CSS pixels; as wide as there is room where None
+        height: CSS pixels; 600 where None
+    """
     words = _NOT_LIVE.format(title=title)
     bundle = {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
-    if document.roots:
-        page = file_html(document, CDN, title=title)
-        style = (
-            f"border:0;width:{'100%' if width is None else f'{width}px'};height:{600 if height is None else height}px"
-        )
-        bundle["text/html"] = (
-            f'<p>{escape(words)}</p><iframe title="{escape(title)}" sandbox="allow-scripts" style="{style}" '
-            f'srcdoc="{escape(page)}"></iframe>'
+    if isinstance(shown, Model) or shown.roots:
+        wide = "100%" if width is None else f"{width}px"
+        bundle["text/html"] += (
+            f'<iframe title="{escape(title)}" sandbox="allow-scripts" '
+            f'style="border:0;width:{wide};height:{600 if height is None else height}px" '
+            f'srcdoc="{escape(_static_page(title, shown))}"></iframe>'
         )
     return bundle
+
+
+def _static_page(title: str, shown: Document | Model) -> str:
+    if isinstance(shown, Model):
+        return file_html(shown, CDN, title=title, suppress_callback_warning=True)
+    return file_html(
+        shown,
+        CDN,
+        title=title,
+        template=shown.template,
+        template_variables=shown.template_variables,
+        suppress_callback_warning=True,
+    )
 
 
 def _script_text(text: str) -> str:

@@ -1,0 +1,148 @@
+"""Notebooks that run where no Jupyter server is: nbclient, ``jupyter execute`` and ``nbconvert --execute``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+MOST_HTML = 60_000
+"""Characters; BokehJS inline would be four million."""
+
+LIVE = "open the notebook in JupyterLab or Notebook 7 with bokehmount installed where the server runs"
+
+APP = """\
+%load_ext bokehmount
+from bokehmount import show
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, Slider
+from bokeh.plotting import figure
+
+runs = []
+
+def waves(doc):
+    runs.append(doc)
+    source = ColumnDataSource({"x": [1, 2, 3], "y": [1, 4, 9]})
+    plot = figure()
+    plot.line("x", "y", source=source)
+    power = Slider(title="Power", start=1, end=3, value=2)
+    power.on_change("value", lambda attr, old, new: source.data.update(y=[x**new for x in source.data["x"]]))
+    doc.add_periodic_callback(lambda: None, 100)
+    doc.add_root(column(power, plot))
+"""
+
+TWO_PLOTS = """\
+from bokeh.document import Document
+plot, other = figure(title="A plot"), figure(title="Another")
+plot.line([1, 2], [3, 4])
+other.line([1], [2])
+both = Document()
+both.add_root(plot)
+both.add_root(other)
+show(plot)
+"""
+
+BROKEN = APP + "\ndef broken(doc):\n    raise LookupError('no data today')\n"
+
+
+def notebook(*sources: str) -> nbformat.NotebookNode:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is read from or written to the folders of whoever runs the tests, and no server is near."""
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    return tmp_path
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    # the scripts that pip made stand beside the interpreter
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def only_picture(outputs: list[Any]) -> dict[str, str]:
+    (output,) = outputs
+    assert output["output_type"] == "display_data", output
+    return dict(output["data"])
+
+
+def test_each_way_of_showing_leaves_a_static_picture_and_runs_the_app_once(own_folders: Path) -> None:
+    book = notebook(
+        APP,
+        "handle = show(waves)",
+        "print(len(runs), handle.url, handle.sessions)\nhandle.close()",
+        TWO_PLOTS,
+        "show(waves, name='small', width=400, height=300)",
+        "from bokeh.io import output_notebook, show as stock_show\noutput_notebook()\nstock_show(waves)",
+        "%bokehmount",
+        "import sys\nprint('bokeh.server.server' in sys.modules)",
+    )
+    NotebookClient(book, timeout=60).execute()
+    outputs = [cell.outputs for cell in book.cells]
+
+    picture = only_picture(outputs[1])
+    assert LIVE in picture["text/plain"] and LIVE in picture["text/html"]
+    assert "waves" in picture["text/plain"]
+    assert "srcdoc=" in picture["text/html"] and 'sandbox="allow-scripts"' in picture["text/html"]
+    assert len(picture["text/html"]) < MOST_HTML
+    assert "application/vnd.bokehmount.view.v1+json" not in picture, "no front end may look for a server's app"
+    assert outputs[2][0]["text"] == "1 None []\n"
+
+    plot = only_picture(outputs[3])["text/html"]
+    assert "A plot" in plot and "Another" not in plot, "what was shown, not all that lives beside it"
+    assert "width:400px;height:300px" in only_picture(outputs[4])["text/html"]
+
+    stock = [output for output in outputs[5] if LIVE in str(output.get("data", {}).get("text/plain"))]
+    assert len(stock) == 1, "stock bokeh.io.show(app) takes the same road"
+    assert "No Jupyter server runs this kernel" in outputs[6][0]["text"]
+    assert outputs[7][0]["text"] == "False\n", "nothing opened a Bokeh server"
+    assert not [output for cell in book.cells for output in cell.outputs if output.get("name") == "stderr"]
+
+
+def test_an_app_that_raises_fails_its_cell(own_folders: Path) -> None:
+    with pytest.raises(CellExecutionError, match="no data today") as failure:
+        NotebookClient(notebook(BROKEN, "show(broken)", "print('never')"), timeout=60).execute()
+    assert "LookupError" in str(failure.value)
+
+
+def test_jupyter_execute(own_folders: Path) -> None:
+    path = own_folders / "waves.ipynb"
+    nbformat.write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
+    done = run("jupyter", "execute", "--inplace", str(path), cwd=own_folders)
+    assert done.returncode == 0, done.stderr
+    cells = nbformat.read(path, as_version=4).cells
+    assert LIVE in only_picture(cells[1].outputs)["text/html"]
+    assert cells[2].outputs[0].text == "runs: 1\n"
+    assert path.stat().st_size < MOST_HTML
+
+    nbformat.write(notebook(BROKEN, "show(broken)"), path)
+    failed = run("jupyter", "execute", str(path), cwd=own_folders)
+    assert failed.returncode != 0
+    assert "no data today" in failed.stderr
+
+
+def test_nbconvert_execute(own_folders: Path) -> None:
+    path = own_folders / "waves.ipynb"
+    nbformat.write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
+    done = run("jupyter", "nbconvert", "--execute", "--to", "html", "--template", "basic", str(path), cwd=own_folders)
+    assert done.returncode == 0, done.stderr
+    page = (own_folders / "waves.html").read_text()
+    assert "runs: 1" in page
+    assert LIVE in re.sub(r"\s+", " ", page)
+    assert page.count("<iframe") == 1 and "srcdoc=" in page
+    assert len(page) < 2 * MOST_HTML
