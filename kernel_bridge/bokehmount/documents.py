@@ -14,7 +14,7 @@ from bokeh.document.events import DocumentPatchedEvent
 
 from .errors import ProtocolError
 from .settling import Key
-from .wire import Message
+from .wire import Message, dumps, plain
 
 __all__ = ("key_of", "references", "replace", "to_json", "touched")
 
@@ -22,15 +22,14 @@ __all__ = ("key_of", "references", "replace", "to_json", "touched")
 def to_json(document: Document) -> orjson.Fragment:
     """The whole Document as JSON text with its arrays inside; the models in it count as sent from now on."""
     serialized = document.to_json()
-    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
-    return orjson.Fragment(orjson.dumps(serialized.content, _inline, options))
+    return orjson.Fragment(dumps(serialized.content, _inline))
 
 
-def _inline(value: Any) -> str:
+def _inline(value: Any) -> Any:
     if isinstance(value, Buffer):
         # Bokeh's form is gzip in base64; level 0 is the form without the time it takes
         return base64.b64encode(gzip.compress(value.to_bytes(), 0, mtime=1)).decode()
-    raise TypeError(f"{type(value).__name__} can't be written as JSON")
+    return plain(value)
 
 
 def replace(document: Document, message: Message) -> None:

@@ -5,11 +5,12 @@ The protocol is the one that BokehJS and ``bokeh.client`` speak: see "Bokeh serv
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from bokeh.core.serialization import Buffer, Serialized
@@ -28,6 +29,7 @@ __all__ = (
     "encode_patch",
     "error",
     "ok",
+    "plain",
     "pull_doc",
     "pull_doc_reply",
     "push_doc",
@@ -50,6 +52,15 @@ class MessageType(StrEnum):
     SERVER_INFO_REPLY = "SERVER-INFO-REPLY"
 
 
+_process: Final = make_globally_unique_id()
+_count: Final = itertools.count(1)
+
+
+def _new_id() -> str:
+    """A message id: unique, and cheaper than a random one for each."""
+    return f"{_process}-{next(_count)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One whole message.
@@ -59,7 +70,7 @@ class Message:
 
     msgtype: MessageType
     content: Any
-    msgid: str = field(default_factory=lambda: make_globally_unique_id())
+    msgid: str = field(default_factory=lambda: _new_id())
     reqid: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[Buffer, ...] = ()
@@ -70,21 +81,46 @@ class Message:
         return Serialized(self.content, list(self.buffers))
 
 
-def _reference(value: Any) -> Any:
-    if isinstance(value, Buffer):
-        return value.ref
+def plain(value: Any) -> Any:
+    """What orjson does not write by itself, as what it does."""
+    if isinstance(value, float):
+        return float(value)  # numpy's float64, which Bokeh's serialiser leaves as it is
     if isinstance(value, orjson.Fragment):
-        return orjson.loads(value.contents)
+        return _loads(orjson.dumps(value))
     raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
 
-def dumps(value: Any) -> str:
-    """Encoded Bokeh data as JSON text; a `Buffer` is written as a reference to itself."""
+def _reference(value: Any) -> Any:
+    return value.ref if isinstance(value, Buffer) else plain(value)
+
+
+def dumps(value: Any, default: Callable[[Any], Any] = _reference) -> str:
+    """Encoded Bokeh data as JSON text.
+
+    Args:
+        value: the data
+        default: gives what stands for what is no JSON; a `Buffer` is written as a reference to itself
+    """
     try:
-        return orjson.dumps(value, _reference, orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default, orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         # integers beyond 64 bits and lone surrogates, which orjson refuses and BokehJS reads
-        return json.dumps(value, default=_reference, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, default=default, separators=(",", ":"), allow_nan=False)
+
+
+def _loads(text: Frame) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as problem:
+        # a lone surrogate, such as a browser's half of an emoji, which orjson refuses
+        try:
+            return json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            raise problem from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def encode(message: Message) -> Frames:
@@ -107,7 +143,7 @@ def _frames(
     reqid: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Frames:
-    header: dict[str, Any] = {"msgid": msgid or make_globally_unique_id(), "msgtype": msgtype}
+    header: dict[str, Any] = {"msgid": msgid or _new_id(), "msgtype": msgtype}
     if reqid is not None:
         header["reqid"] = reqid
     if buffers:
@@ -138,7 +174,7 @@ def decode(frames: Frames) -> Message:
 
 def _json_object(frame: Frame, name: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(frame)
+        value = _loads(frame)
     except orjson.JSONDecodeError as problem:
         raise ProtocolError(f"the {name} fragment is not JSON: {problem}") from None
     if not isinstance(value, dict):
