@@ -84,7 +84,7 @@ class ServerSession:
         document: the Document; it must not have another session
         io_loop: the loop that runs the callbacks; the running one where None
         token: a token that names this session
-        stage: where callbacks run and who hears of their errors
+        stage: where callbacks run and who hears of their errors; it may be exchanged
         flush_later: has a function called soon, on any thread; it sends the edits that were made outside of the
             lock.  The loop's next turn where None.
         owns_document: whether the Document ends with the session; its models are of no use then any more
@@ -109,7 +109,7 @@ class ServerSession:
         self._document = document
         self._as_setter: Any = self  # Bokeh names its own class where any object will do
         self._token = token
-        self._stage = stage or LogStage()
+        self.stage = stage or LogStage()
         self._loop = _asyncio_loop(io_loop)
         self._thread = threading.get_ident()
         self._flush_later = flush_later or self._loop.call_soon_threadsafe
@@ -412,7 +412,7 @@ class ServerSession:
     def _spawned_ended(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._stage.raised(error, "the session's work")
+            self.stage.raised(error, "the session's work")
 
     # Callbacks -------------------------------------------------------------------------------------------------------
 
@@ -425,10 +425,10 @@ class ServerSession:
             callback(*args)
             return
         try:
-            with self._stage.entered():
+            with self.stage.entered():
                 result = callback(*args)
         except Exception as error:
-            self._stage.raised(error, _name(callback))
+            self.stage.raised(error, _name(callback))
         else:
             if inspect.isawaitable(result):
                 self._spawn(self._awaited(result, callback))
@@ -442,19 +442,19 @@ class ServerSession:
 
     def _called(self, callback: Callable[[], Any]) -> Any:
         try:
-            with self._stage.entered():
+            with self.stage.entered():
                 result = callback()
         except Exception as error:
-            self._stage.raised(error, _name(callback))
+            self.stage.raised(error, _name(callback))
             return None
         return self._awaited(result, callback) if inspect.isawaitable(result) else None
 
     async def _awaited(self, awaitable: Awaitable[Any], callback: Callable[..., Any]) -> None:
         try:
-            with self._stage.entered():
+            with self.stage.entered():
                 await awaitable
         except Exception as error:
-            self._stage.raised(error, _name(callback))
+            self.stage.raised(error, _name(callback))
 
     def _session_callback_added(self, event: SessionCallbackAdded) -> None:
         if self._on_owner_thread():

@@ -101,9 +101,9 @@ class Registry:
         path = checked_path(name) if name is not None else slot.path(source.title) if slot is not None else "/"
         shown = Shown(path, source.title, slot, run)
         if source.model is not None:
-            document = self._document_for(source.model)
+            # before what it replaces is taken out: where that shows the same Document, its session goes on
+            shown.app = self._app_of_model(shown, source.model, self._document_for(source.model))
             replaced = self._take_out(shown)
-            shown.app = self._app_of_model(shown, source.model, document)
         else:
             assert source.application is not None, "a source is an application or a model"
             replaced = self._take_out(shown)
@@ -236,6 +236,9 @@ class Registry:
         sharing = self._apps_of(document)
         if sharing and sharing[0].app is not None:
             context, session_id = sharing[0].app.context, sharing[0].app.shared_session
+            context.stage = self._make_stage(shown)  # the cell that showed it last
+            for session in context.sessions:
+                session.stage = context.stage
         else:
             context, session_id = self._context(shown, Application()), generate_session_id(signed=False)
             context.adopt(session_id, document)
