@@ -1,0 +1,186 @@
+"""Real Jupyter servers and kernels for tests, and the people who use them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .client import AppView, Browser, JupyterServer, Notebook, running
+
+BASE_URL = "/user/a@b%2B%28x%29/"
+"""As JupyterHub hands over the name ``a@b+(x)``."""
+
+SLIDERS = """\
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, Slider
+from bokeh.plotting import figure
+import numpy as np
+def sliders(doc):
+    x = np.linspace(0, 10, 50)
+    source = ColumnDataSource(dict(x=x, y=np.sin(x)), name="source")
+    plot = figure(name="plot", height=200)
+    plot.line("x", "y", source=source)
+    slider = Slider(start=0, end=10, value=1, name="slider")
+    def moved(attr, old, new):
+        source.data = dict(x=x, y=np.sin(new * x))
+        print("moved to", new)
+    slider.on_change("value", moved)
+    doc.add_root(column(slider, plot))
+"""
+"""The app that most tests show: a slider whose callback changes a plot's data."""
+
+SETUP = "%load_ext bokehmount\nfrom bokehmount import show\n"
+
+SIZE_LIMIT = 2**20
+"""Bytes of the largest message that a browser may send; below the default, so that tests need not send so much."""
+
+MOST_SECONDS = 90
+
+
+@pytest.fixture(autouse=True)
+def runner() -> Iterator[asyncio.Runner]:
+    """The loop of a test and of what was set up for it."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run async tests, each bounded."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def bounded() -> None:
+        async with asyncio.timeout(MOST_SECONDS):
+            await pyfuncitem.obj(**arguments)
+
+    pyfuncitem.funcargs["runner"].run(bounded())
+    return True
+
+
+class Servers:
+    """The servers of this test run: one for each configuration that a module asks for."""
+
+    def __init__(self, new_folder: Callable[[str], Path]) -> None:
+        self._new_folder = new_folder
+        self._running: dict[str, JupyterServer] = {}
+        self._kernels: dict[str, str] = {}
+        self._stack = ExitStack()
+
+    def get(self, config: dict[str, Any]) -> JupyterServer:
+        """The server with this configuration."""
+        key = json.dumps(config, sort_keys=True)
+        if key not in self._running:
+            server = JupyterServer(self._new_folder("jupyter"), BASE_URL, config)
+            self._running[key] = self._stack.enter_context(running(server))
+        return self._running[key]
+
+    def kernel(self, server: JupyterServer) -> str:
+        """A server's kernel that many tests share."""
+        if server.url not in self._kernels:
+            self._kernels[server.url] = server.start_kernel()
+        return self._kernels[server.url]
+
+    def close(self) -> None:
+        """End them all."""
+        self._stack.close()
+        for server in self._running.values():
+            log = server.log.read_text()
+            assert "Traceback" not in log, f"the server logged a traceback:\n{log[-6000:]}"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers of this test run."""
+    servers = Servers(tmp_path_factory.mktemp)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="module")
+def server_config() -> dict[str, Any]:
+    """The server's configuration; a module of tests may have its own."""
+    return {"BokehMount": {"max_message_size": SIZE_LIMIT}}
+
+
+@pytest.fixture(scope="module")
+def server(servers: Servers, server_config: dict[str, Any]) -> JupyterServer:
+    """A running server."""
+    return servers.get(server_config)
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(servers: Servers, server: JupyterServer) -> str:
+    """A kernel for tests that leave it as they found it."""
+    return servers.kernel(server)
+
+
+@pytest.fixture
+def browser(runner: asyncio.Runner, server: JupyterServer) -> Browser:
+    """Somebody who is logged in."""
+    return runner.run(Browser(server).log_in())
+
+
+@pytest.fixture
+def notebook(runner: asyncio.Runner, server: JupyterServer, shared_kernel: str) -> Iterator[Notebook]:
+    """A notebook of the module's kernel, bokehmount loaded and the sliders defined; its apps end with the test."""
+    notebook = runner.run(Notebook(server, shared_kernel).open())
+    runner.run(notebook.run(SETUP + SLIDERS))
+    yield notebook
+    runner.run(notebook.run("%unload_ext bokehmount\n%load_ext bokehmount"))
+    runner.run(notebook.close())
+
+
+@pytest.fixture
+def own_kernel(server: JupyterServer) -> Iterator[str]:
+    """A kernel that a test may ruin."""
+    kernel_id = server.start_kernel()
+    yield kernel_id
+    server.end_kernel(kernel_id)
+
+
+@pytest.fixture
+def own_notebook(runner: asyncio.Runner, server: JupyterServer, own_kernel: str) -> Iterator[Notebook]:
+    """A notebook of a kernel that the test may ruin, bokehmount loaded and the sliders defined."""
+    notebook = runner.run(Notebook(server, own_kernel).open())
+    runner.run(notebook.run(SETUP + SLIDERS))
+    yield notebook
+    runner.run(notebook.close())
+
+
+Neighbour = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def neighbour(runner: asyncio.Runner, browser: Browser, notebook: Notebook) -> Iterator[Neighbour]:
+    """A view of an app in the module's kernel, which no trouble elsewhere may touch; call it to move its slider."""
+    cell = runner.run(notebook.run("show(sliders, name='neighbour')"))
+    view = AppView(browser, notebook.path_of(cell.view))
+    runner.run(view.open())
+    values = iter(range(2, 1000))
+
+    async def works() -> None:
+        reply = await view.set("slider", "value", next(values) % 9 + 1)
+        assert reply.kind == "OK", reply
+        assert view.socket.is_open
+
+    runner.run(works())
+    yield works
+    runner.run(works())
+    runner.run(view.close())
+
+
+@asynccontextmanager
+async def shown(browser: Browser, notebook: Notebook, code: str, cell_id: str | None = None) -> AsyncIterator[AppView]:
+    """Run a cell that shows an app, and look at it."""
+    cell = await notebook.run(code, cell_id)
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        yield view
