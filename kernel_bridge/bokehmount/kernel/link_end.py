@@ -162,11 +162,9 @@ class LinkEnd:
 
     async def _answer(self, ask: Ask) -> None:
         try:
-            result = await self._result(ask.what, dict(ask.args))
-        except Exception as error:
+            self._send(Answer(ask.number, await self._result(ask.what, dict(ask.args))))
+        except Exception as error:  # also of an answer that can't be written, such as an app's metadata
             self._fail(ask, error)
-        else:
-            self._send(Answer(ask.number, result))
 
     async def _result(self, what: str, args: dict[str, Any]) -> Any:
         host = self._apps.host

@@ -19,11 +19,15 @@ def checked_path(name: str) -> str:
     Raises:
         ValueError: the name can't stand in a URL, or means something else there
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name={name!r}: give text, or None for a name made from the cell")
     bare = name.strip("/")
     if not _NAME.fullmatch(bare) or any(part in (".", "..") for part in bare.split("/")):
         raise ValueError(f"name={name!r}: use letters, digits, '-', '_', '.', '~' and '/' between them")
     if bare.rsplit("/", 1)[-1] in _RESERVED:
         raise ValueError(f"name={name!r}: a name must not end in any of {', '.join(_RESERVED)}")
+    if bare.split("/", 1)[0] == "static":
+        raise ValueError(f"name={name!r}: what begins with static/ are BokehJS's files")
     return f"/{bare}"
 
 

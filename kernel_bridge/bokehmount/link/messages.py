@@ -6,6 +6,7 @@ frames, unread.  Both ends may be of different releases: `PROTOCOL` is exchanged
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -178,7 +179,11 @@ def encode(message: LinkMessage) -> Parts:
 
 
 def _dump(value: Any) -> bytes:
-    return orjson.dumps(value)
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # lone surrogates, as in a printed file name that is not UTF-8, become question marks
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 def decode(parts: Sequence[bytes]) -> LinkMessage:
