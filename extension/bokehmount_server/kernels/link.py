@@ -188,8 +188,6 @@ class KernelLink:
             asset = Asset(answer.blob or b"", answer.result["content_type"], answer.result["version"])
             if not path.startswith("extensions/"):  # those are the kernel's own, and may differ
                 self._cache.put(installation, path, asset)
-            else:
-                self._cache.put(self.kernel_id, path, asset)
         return asset
 
     # Viewers ---------------------------------------------------------------------------------------------------------

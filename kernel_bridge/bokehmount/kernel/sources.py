@@ -91,6 +91,10 @@ def _of_function(function: Callable[..., Any]) -> Source:
         raise TypeError(
             f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
         ) from None
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"show() can't show the async function {name!r}: an app is an ordinary function; its callbacks may be async"
+        )
     return Source(
         "app" if name == "<lambda>" else name, lambda: Application(FunctionHandler(function, trap_exceptions=False))
     )
