@@ -99,14 +99,15 @@ class CellStage:
         before = cell_of(self._shell)
         heard = _listener.get()
         _listener.set(self._listener)
-        moved = bool(self._cell) and before.get("header") != self._cell.get("header")
-        if moved:
+        if self._cell:
+            # also where the shell says that this is the cell: in work that came by the control thread, the streams have
+            # a context of their own, in which there is no cell at all
             self._shell.set_parent(self._cell)
         try:
             yield
         finally:
             _listener.set(heard)
-            if moved and before:
+            if self._cell and before:
                 self._shell.set_parent(before)
 
     def raised(self, error: BaseException, where: str) -> None:
