@@ -17,7 +17,7 @@ from bokeh.util.token import get_token_payload
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle, State
 from .session import ServerSession
-from .stage import LogStage, Stage
+from .stage import LogStage, Stage, user_traceback
 from .tokens import RequestInfo
 
 if TYPE_CHECKING:
@@ -397,8 +397,7 @@ def app_error(error: BaseException) -> AppError:
     """An app's exception, for the eyes of its user."""
     if isinstance(error, AppError):
         return error
-    lines = traceback.format_exception(error)
-    return AppError("".join(traceback.format_exception_only(error)).strip(), "".join(lines))
+    return AppError("".join(traceback.format_exception_only(error)).strip(), user_traceback(error))
 
 
 def raise_failures(application: Application) -> None:

@@ -6,12 +6,16 @@ A server writes to its log; a kernel routes prints and tracebacks to the cell th
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Protocol
 
-__all__ = ("LogStage", "Stage")
+__all__ = ("LogStage", "Stage", "user_traceback")
 
 log = logging.getLogger("bokehmount")
+
+_OURS = str(Path(__file__).resolve().parent)
 
 
 class Stage(Protocol):
@@ -32,3 +36,21 @@ class LogStage:
 
     def raised(self, error: BaseException, where: str) -> None:
         log.error("error in %s: %r", where, error, exc_info=error)
+
+
+def user_traceback(error: BaseException) -> str:
+    """A traceback that begins in the user's code."""
+    frames = error.__traceback__
+    first = frames
+    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+        first = first.tb_next
+    return "".join(traceback.format_exception(type(error), error, first or frames))
+
+
+def _is_ours(filename: str) -> bool:
+    return (
+        filename.startswith(_OURS)
+        or "/bokeh/document/" in filename
+        or "/bokeh/application/" in filename
+        or "/bokeh/io/" in filename
+    )

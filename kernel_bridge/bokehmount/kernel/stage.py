@@ -7,20 +7,18 @@ which called ``show``.  A copy of the text goes to the views.
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TextIO
+
+from ..stage import user_traceback
 
 __all__ = ("CellStage", "OutputTap", "cell_of")
 
 Listener = Callable[[str, bool], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("bokehmount_listener", default=None)
-
-_OURS = str(Path(__file__).resolve().parent.parent)
 
 
 def cell_of(shell: Any) -> dict[str, Any]:
@@ -114,21 +112,3 @@ class CellStage:
         """Print a traceback, without our own frames, where the user looks."""
         with self.entered():
             print(f"{where} raised:\n{user_traceback(error)}", file=sys.stderr, flush=True)
-
-
-def user_traceback(error: BaseException) -> str:
-    """A traceback that begins in the user's code."""
-    frames = error.__traceback__
-    first = frames
-    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
-        first = first.tb_next
-    return "".join(traceback.format_exception(type(error), error, first or frames))
-
-
-def _is_ours(filename: str) -> bool:
-    return (
-        filename.startswith(_OURS)
-        or "/bokeh/document/" in filename
-        or "/bokeh/application/" in filename
-        or "/bokeh/io/" in filename
-    )
