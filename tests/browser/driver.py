@@ -261,12 +261,15 @@ class View:
         return dict(
             self.frame.evaluate(
                 """() => {
-                  const host = document.querySelector('[data-bokehmount=status]');
-                  if (!host) return {state: 'none', text: '', detail: ''};
-                  const [status, output] = host.shadowRoot.querySelectorAll('section');
-                  const shown = (box, what) => box.hidden ? '' : box.querySelector(what).textContent;
-                  return {state: host.dataset.state || '', text: shown(status, '[role=status]'), detail: shown(status, 'pre'),
-                          output: shown(output, '[role=status]'), printed: shown(output, 'pre')};
+                  const words = (name, what) => {
+                    const box = document.querySelector(`[data-bokehmount=${name}]`)?.shadowRoot.querySelector('section');
+                    return !box || box.hidden ? '' : box.querySelector(what).textContent;
+                  };
+                  return {
+                    state: document.querySelector('[data-bokehmount=status]')?.dataset.state ?? 'none',
+                    text: words('status', '[role=status]'), detail: words('status', 'pre'),
+                    output: words('output', '[role=status]'), printed: words('output', 'pre'),
+                  };
                 }"""
             )
         )
@@ -338,6 +341,7 @@ class Notebook:
               const {content} = window.jupyterapp.shell.currentWidget;
               content.deselectAll?.();
               content.activeCellIndex = index;
+              content.widgets[index].model.executionCount = null;
               void window.jupyterapp.commands.execute('notebook:run-cell');
             }""",
             index,
@@ -345,18 +349,12 @@ class Notebook:
 
     def run(self, index: int, timeout: float = 30) -> None:
         """Run a cell and wait until it has ended."""
-        before = self.execution(index)
         self.start(index)
-        self.wait_ran(index, before, timeout)
+        self.wait_ran(index, timeout)
 
-    def wait_ran(self, index: int, before: Any, timeout: float = 30) -> None:
+    def wait_ran(self, index: int, timeout: float = 30) -> None:
         """Until a cell that was started has ended."""
-
-        def ended() -> bool:
-            count = self.execution(index)
-            return count is not None and count != before
-
-        eventually(f"cell {index} of {self.path} to end", ended, timeout, self.page)
+        eventually(f"cell {index} of {self.path} to end", lambda: self.execution(index) is not None, timeout, self.page)
 
     def execution(self, index: int) -> int | None:
         """The number of a cell's last execution; None while it runs and where it never ran."""

@@ -9,37 +9,44 @@
   const { bokehmountToken: token, bokehmountState: first, bokehmountText: words, bokehmountDetail: detail } = script.dataset;
   const isShell = first === "busy" || first === "starting";
   const isApp = !first;
+  const QUEUED = "The kernel is busy with another cell. What you do here is carried out when it is free.";
   const FINAL = new Set(["restarted", "gone", "ended", "raised", "refused", "missing"]);
 
-  // The banner ----------------------------------------------------------------------------------------------------
+  // Our words ------------------------------------------------------------------------------------------------------
 
+  // Over an app that works they are small and let clicks through; once it works no more they stand above it.  What the
+  // app printed stands below it: a frame grows, and a tab, which can't, shows it at its lower edge.
+  const framed = window.parent !== window;
   const STYLE = `
-    :host { all: initial; position: ${isApp ? "fixed" : "static"}; inset: 0 0 auto 0; z-index: 2147483000; display: block;
-      font: 13px/1.45 system-ui, -apple-system, "Segoe UI", sans-serif; pointer-events: none; }
-    section { pointer-events: auto; margin: 6px; padding: 8px 12px; border-radius: 6px; color: #1b1f24; background: #eef3fb;
-      border: 1px solid #9bb8e8; box-shadow: ${isApp ? "0 2px 8px rgb(0 0 0 / 18%)" : "none"}; }
+    :host { all: initial; display: flow-root; flex: none; font: 13px/1.45 system-ui, -apple-system, "Segoe UI", sans-serif; }
+    :host([data-place="over"]) { position: fixed; inset: 0 0 auto auto; max-width: 100%; z-index: 2147483000; pointer-events: none; }
+    :host([data-place="below"]) { position: fixed; inset: auto 0 0 0; z-index: 2147483000; pointer-events: none; }
+    section { margin: 6px; padding: 8px 12px; border-radius: 6px; color: #1b1f24; background: #eef3fb; border: 1px solid #9bb8e8; }
+    :host([data-place]) section { box-shadow: 0 2px 8px rgb(0 0 0 / 18%); }
+    :host([data-place="below"]) section, button { pointer-events: auto; }
     section[hidden] { display: none; }
     section[data-kind="bad"] { background: #fdf0ef; border-color: #d9867f; }
     section[data-kind="busy"] { background: #fff8e6; border-color: #d8b24a; }
     .row { display: flex; gap: 12px; align-items: center; justify-content: space-between; }
     button { font: inherit; color: inherit; background: #fff; border: 1px solid currentColor; border-radius: 4px; padding: 2px 10px;
       cursor: pointer; flex: none; }
-    button:focus-visible { outline: 2px solid #1a66d6; outline-offset: 2px; }
+    button:focus-visible, pre:focus-visible { outline: 2px solid #1a66d6; outline-offset: 2px; }
     pre { margin: 8px 0 0; max-height: 300px; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
       font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; background: rgb(255 255 255 / 70%); padding: 8px; border-radius: 4px; }
-    pre .error { color: #a3241b; }
-    @media (prefers-color-scheme: dark) { section { color: #1b1f24; } }`;
+    :host([data-bokehmount="output"]) pre { max-height: 160px; }
+    :host([data-place="below"]) pre { max-height: 25vh; }
+    pre .error { color: #a3241b; }`;
 
-  const host = document.createElement("div");
-  host.dataset.bokehmount = "status";
-  const root = host.attachShadow({ mode: "open" });
-  const style = document.createElement("style");
-  style.textContent = STYLE;
-  const status = panel("What is happening");
-  const output = panel("Output of the app");
-  root.append(style, status.box, output.box);
+  const status = panel("status", "What is happening");
+  const output = panel("output", "Output of the app");
+  const host = status.host;
 
-  function panel(label) {
+  function panel(name, label) {
+    const host = document.createElement("div");
+    host.dataset.bokehmount = name;
+    const root = host.attachShadow({ mode: "open" });
+    const style = document.createElement("style");
+    style.textContent = STYLE;
     const box = document.createElement("section");
     box.hidden = true;
     box.setAttribute("aria-label", label);
@@ -56,11 +63,19 @@
     pre.hidden = true;
     pre.tabIndex = 0;
     box.append(row, pre);
-    return { box, text, button, pre };
+    root.append(style, box);
+    return { host, box, text, button, pre };
+  }
+
+  function place(host, where) {
+    if (where) host.dataset.place = where;
+    else delete host.dataset.place;
   }
 
   function attach() {
     document.body.prepend(host);
+    if (isApp) document.body.append(output.host);
+    if (!framed) place(output.host, "below");
   }
 
   let state = "";
@@ -70,6 +85,7 @@
     host.dataset.state = newState;
     host.dataset.text = text || "";
     status.box.hidden = !text;
+    place(host, isApp && !FINAL.has(newState) ? "over" : "");
     status.text.textContent = text || "";
     status.box.dataset.kind = FINAL.has(newState) ? "bad" : newState === "busy" || newState === "lost" ? "busy" : "info";
     status.pre.hidden = !(more && more.detail);
@@ -78,6 +94,7 @@
     status.button.textContent = isApp ? "Reload" : "Try again";
     status.button.onclick = () => location.replace(address(false));
     post({ type: "bokehmount:state", state: newState, text: text || "" });
+    steer();
     measureSoon();
   }
 
@@ -98,12 +115,14 @@
     output.button.textContent = "Dismiss";
     output.button.onclick = () => {
       output.box.hidden = true;
+      measureSoon();
       output.pre.replaceChildren();
       output.text.textContent = "";
       delete output.box.dataset.kind;
     };
     output.box.hidden = false;
     output.pre.scrollTop = output.pre.scrollHeight;
+    measureSoon();
   }
 
   // Where this page is ----------------------------------------------------------------------------------------------
@@ -166,6 +185,9 @@
       case "output":
         printed(message.text, message.error);
         break;
+      case "busy":
+        show("busy", isApp ? QUEUED : message.text);
+        break;
       default:
         show(message.state, message.text, message);
     }
@@ -177,18 +199,24 @@
     if (socket !== null) socket.close(1000);
   });
 
-  // BokehJS gives up after five tries; what it says of a lost connection knows how to try again.
+  // BokehJS gives up after five tries, and goes on trying where there is nothing any more: whether to try is decided here,
+  // where the reason is known, and one notice of it is enough.
   let lostEvent = null;
+  const known = new WeakSet();
+
+  function steer() {
+    for (const doc of (window.Bokeh && window.Bokeh.documents) || []) {
+      // not synced: the app's own Document in Python is not concerned
+      doc.config.setv({ notify_connection_status: false, reconnect_session: !FINAL.has(state) }, { sync: false });
+      if (known.has(doc)) continue;
+      known.add(doc);
+      doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
+      doc.on_event("client_reconnected", () => { lostEvent = null; steer(); });
+    }
+  }
+
   if (isApp) {
-    const known = new WeakSet();
-    const look = setInterval(() => {
-      for (const doc of (window.Bokeh && window.Bokeh.documents) || []) {
-        if (known.has(doc)) continue;
-        known.add(doc);
-        doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
-        doc.on_event("client_reconnected", () => { lostEvent = null; });
-      }
-    }, 500);
+    const look = setInterval(steer, 500);
     setTimeout(() => clearInterval(look), 120000);
     addEventListener("error", (event) => {
       const source = event.target && event.target.tagName === "SCRIPT" && event.target.src;
@@ -198,29 +226,41 @@
 
   // How high the page is -------------------------------------------------------------------------------------------
 
+  const FILLING = 500; // for content that takes whatever room it has, and so says nothing of its height
   let told = 0;
   let grown = 0;
+  let fills = false;
   let due = false;
 
   function bottom(element) {
-    if (element === host && isApp) return 0;
+    if (isApp && element.dataset.bokehmount) return 0;
     const style = getComputedStyle(element);
     if (style.display === "none" || style.position === "fixed") return 0;
     if (style.display !== "contents") return element.getBoundingClientRect().bottom + parseFloat(style.marginBottom || "0");
     return Math.max(0, ...[...element.children].map(bottom));
   }
 
+  /** The room that our words take in the page, beside the app. */
+  function taken({ host }) {
+    return isApp && !host.dataset.place ? host.getBoundingClientRect().height : 0;
+  }
+
   function measure() {
     due = false;
-    if (!document.body || window.parent === window) return;
+    if (!document.body || !framed || innerWidth === 0) return;
+    const above = taken(status);
+    const words = above + taken(output);
+    document.body.style.height = words ? `calc(100% - ${words}px)` : "";
     const paddingBottom = parseFloat(getComputedStyle(document.body).paddingBottom || "0");
-    let height = Math.ceil(Math.max(0, ...[...document.body.children].map(bottom)) + scrollY + paddingBottom);
-    if (isApp && status.box.hidden === false) height = Math.max(height, status.box.getBoundingClientRect().bottom + 8);
-    if (isApp && output.box.hidden === false) height = Math.max(height, output.box.getBoundingClientRect().bottom + 8);
+    let height = Math.ceil(Math.max(0, ...[...document.body.children].map(bottom)) + scrollY + paddingBottom - above);
     if (height < 20) return;
-    // content that fills whatever room it has says nothing of its height
-    if (told === 0 && Math.abs(height - innerHeight) <= 2 && innerHeight < 300 && document.querySelector("[data-root-id]")) height = 500;
+    fills = Math.abs(height + words - innerHeight) <= 2 && (fills || (told === 0 && innerHeight < 300))
+      && document.querySelector("[data-root-id]") !== null;
+    if (fills) height = FILLING;
+    height += words;
+    if (host.dataset.place && !status.box.hidden) height = Math.max(height, Math.ceil(status.box.getBoundingClientRect().bottom + 8));
     if (Math.abs(height - told) < 2) return;
+    // content that follows its frame's height with a few pixels more would grow for ever
     grown = height > told && Math.abs(told - innerHeight) <= 2 && height - told < 40 ? grown + 1 : 0;
     if (grown > 4) return;
     told = height;
@@ -234,7 +274,7 @@
   }
 
   function post(message) {
-    if (window.parent !== window) window.parent.postMessage(message, location.origin);
+    if (framed) window.parent.postMessage(message, location.origin);
   }
 
   function begin() {
@@ -242,8 +282,11 @@
     new MutationObserver(measureSoon).observe(document.body, { childList: true, subtree: true, attributes: true });
     const sizes = new ResizeObserver(measureSoon);
     sizes.observe(document.body);
+    sizes.observe(status.host);
+    sizes.observe(output.host);
     const watch = () => {
       for (const element of document.body.querySelectorAll(":scope > *, [data-root-id] > *")) sizes.observe(element);
+      if (isApp && document.body.lastElementChild !== output.host) document.body.append(output.host);
     };
     new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
     watch();
