@@ -29,6 +29,10 @@ class ScriptWishes:
 class Viewer(Protocol):
     """A browser's Bokeh WebSocket, as a door sees it."""
 
+    @property
+    def compresses(self) -> bool:
+        """Whether what it is sent is compressed for it alone."""
+
     def write(self, messages: Sequence[RawFrames]) -> None:
         """Send whole messages; never blocks."""
 

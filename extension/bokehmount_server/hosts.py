@@ -13,26 +13,28 @@ def match_host(host: str, pattern: str) -> bool:
 
     Args:
         host: such as ``alice``, ``alice:80``, ``10.0.0.1:5006`` or ``[::1]:80``
-        pattern: the same, where ``*`` stands for any one part of the name and for any port; a pattern with fewer
-            parts than the host, and a pattern without a port, mean all that begins so
+        pattern: the same, where ``*`` stands for any one part of the name, for all of it, and for any port; a pattern
+            without a port means any port
 
     >>> match_host("192.168.0.1:80", "192.168.0.1:80"), match_host("192.168.0.1:80", "192.168.0.1:8080")
     (True, False)
     >>> match_host("192.168.0.1", "192.168.*.*"), match_host("alice:80", "alice"), match_host("alice", "bob")
     (True, True, False)
+    >>> match_host("alice:80", "*:80"), match_host("alice:8080", "*:80"), match_host("a.example.com", "example.com")
+    (True, False, False)
     """
     host_name, host_port = _split(host)
     name, port = _split(pattern)
     if port is not None and port != "*" and port != host_port:
         return False
-    if name in ("*", ""):
+    if name == "*" or (name == "" and port is not None):
         return True
     if host_name.startswith("[") or name.startswith("["):
         return host_name == name
     host_parts, parts = host_name.split("."), name.split(".")
-    if len(parts) > len(host_parts):
-        return False
-    return all(part in ("*", own) for own, part in zip(host_parts, parts, strict=False))
+    return len(parts) == len(host_parts) and all(
+        part in ("*", own) for own, part in zip(host_parts, parts, strict=True)
+    )
 
 
 def _split(host: str) -> tuple[str, str | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
 
@@ -12,7 +13,7 @@ from bokehmount.apphost import Opening
 from bokehmount.errors import ProtocolError, TokenError
 from bokehmount.tokens import RequestInfo, SessionToken, Tokens, without_secrets
 
-__all__ = ("TokenPolicy", "opening_of", "request_info", "token_of")
+__all__ = ("NOTHING_MORE", "TokenPolicy", "Visible", "opening_of", "request_info", "token_of", "token_payload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,55 @@ class TokenPolicy:
     generate_session_ids: bool = True
 
 
-def request_info(request: HTTPServerRequest, user: str | None = None) -> RequestInfo:
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What of a request an app may see.  Headers that log somebody in only where ``include_headers`` names them.
+
+    Args:
+        include_headers: only these headers; all where None
+        exclude_headers: all but these
+        include_cookies: only these cookies; all where None
+        exclude_cookies: all but these
+    """
+
+    include_headers: Collection[str] | None = None
+    exclude_headers: Collection[str] = ()
+    include_cookies: Collection[str] | None = None
+    exclude_cookies: Collection[str] = ()
+
+    def headers(self, request: HTTPServerRequest) -> dict[str, str]:
+        """The headers that may be seen."""
+        if self.include_headers is not None:
+            wanted = {name.lower() for name in self.include_headers}
+            return {name: value for name, value in request.headers.get_all() if name.lower() in wanted}
+        unwanted = {name.lower() for name in self.exclude_headers}
+        seen = without_secrets(request.headers.get_all())
+        return {name: value for name, value in seen.items() if name.lower() not in unwanted}
+
+    def cookies(self, request: HTTPServerRequest) -> dict[str, str]:
+        """The cookies that may be seen."""
+        wanted, unwanted = self.include_cookies, self.exclude_cookies
+        return {
+            name: cookie.value
+            for name, cookie in request.cookies.items()
+            if (name in wanted if wanted is not None else name not in unwanted)
+        }
+
+
+NOTHING_MORE: Final = Visible(include_cookies=())
+"""In a server with a login of its own, cookies are the login's."""
+
+
+def request_info(request: HTTPServerRequest, user: str | None = None, visible: Visible = NOTHING_MORE) -> RequestInfo:
     """What an app may know of a request."""
-    arguments = {
-        name: list(values)
-        for name, values in request.arguments.items()
-        if not name.startswith("bokeh-") and name != "token"
-    }
     return RequestInfo(
-        arguments=arguments,
-        headers=without_secrets(request.headers.get_all()),
+        arguments={
+            name: list(values)
+            for name, values in request.arguments.items()
+            if not name.startswith("bokeh-") and name != "token"
+        },
+        headers=visible.headers(request),
+        cookies=visible.cookies(request),
         path=request.path,
         uri=request.path,
         host=request.host,
@@ -45,6 +85,11 @@ def request_info(request: HTTPServerRequest, user: str | None = None) -> Request
         remote_ip=request.remote_ip or "",
         user=user,
     )
+
+
+def token_payload(info: RequestInfo) -> dict[str, Any]:
+    """What a token tells of the request that it was made for: it travels, so it holds nothing that logs somebody in."""
+    return {"arguments": dict(info.arguments), "headers": without_secrets(info.headers.items()), "cookies": {}}
 
 
 def token_of(
@@ -81,7 +126,16 @@ def token_of(
 
 
 def opening_of(token: SessionToken, request: RequestInfo) -> Opening:
-    """What a client with this token may see."""
+    """What a client with this token may see.
+
+    A session that is opened by a WebSocket was asked for by an earlier request: its arguments and headers are in the
+    token.
+    """
+    arguments, headers = token.payload.get("arguments"), token.payload.get("headers")
+    if isinstance(arguments, dict) and arguments:
+        request = replace(request, arguments=arguments)
+    if isinstance(headers, dict) and headers:
+        request = replace(request, headers={**request.headers, **headers})
     return Opening(token.session_id, token.text, token.opens_new(time.time()), request)
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
@@ -56,6 +56,7 @@ class AppSocket(WebSocketHandler):
     """The WebSocket of an app, whatever the server around it."""
 
     limits: Limits = Limits()
+    compression: dict[str, Any] | None = None
     token_text: str | None = None
 
     @property
@@ -74,7 +75,7 @@ class AppSocket(WebSocketHandler):
         return self.limits.ping or None
 
     def get_compression_options(self) -> dict[str, Any] | None:
-        return None
+        return self.compression
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         if len(subprotocols) == 2 and subprotocols[0] in (BOKEH, STATUS):
@@ -157,9 +158,25 @@ class ViewerSocket:
         self._over = True
         self._socket.end(code, reason)
 
+    @property
+    def compresses(self) -> bool:
+        """Whether what it is sent is compressed for it alone."""
+        return self._socket.compression is not None
+
     def write(self, messages: Sequence[RawFrames]) -> None:
-        """Send whole messages in one write."""
-        self.write_bytes(websocket_bytes(messages))
+        """Send whole messages, in one write where they are not compressed."""
+        if not self.compresses:
+            self.write_bytes(websocket_bytes(messages))
+            return
+        for place, frame in ((place, frame) for frames in messages for place, frame in enumerate(frames)):
+            if not self._over:
+                self._write_compressed(frame, binary=place >= 3 and place % 2 == 0)
+
+    def _write_compressed(self, frame: bytes, *, binary: bool) -> None:
+        try:
+            self._socket.write_message(frame if binary else frame.decode(), binary)
+        except WebSocketClosedError:  # on_close follows
+            return
 
     def write_bytes(self, data: bytes) -> None:
         """Send bytes that are WebSocket frames."""

@@ -22,6 +22,7 @@ __all__ = (
 class CloseCode(IntEnum):
     """Why a WebSocket was closed.  4xxx is the range RFC 6455 leaves to applications; they echo the HTTP status."""
 
+    GOING_AWAY = 1001
     TOO_BIG = 1009
     SERVER_FAILED = 1011
     PROTOCOL = 4400

@@ -1,0 +1,57 @@
+"""Work that a server repeats while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+__all__ = ("Job",)
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """Calls a function, which may be async, again and again until `stop`; an exception is logged and stops nothing.
+
+    Args:
+        io_loop: where it runs
+        work: the function
+        seconds: between the end of a call and the next one
+    """
+
+    def __init__(self, io_loop: IOLoop, work: Callable[[], Any], seconds: float) -> None:
+        self._loop = io_loop
+        self._work = work
+        self._seconds = seconds
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = False
+
+    def start(self) -> None:
+        """Begin, from any thread, also before the loop runs."""
+        self._wanted = True
+        self._loop.add_callback(self._begin)
+
+    def stop(self) -> None:
+        """End.  Call it on the loop's thread."""
+        self._wanted = False
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _begin(self) -> None:
+        if self._wanted and self._task is None:
+            self._task = asyncio.ensure_future(self._repeat())
+
+    async def _repeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            try:
+                result = self._work()
+                if asyncio.iscoroutine(result):
+                    await result
+            except Exception:
+                log.exception("a repeated job of the server failed")

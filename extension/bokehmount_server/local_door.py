@@ -1,0 +1,128 @@
+"""The door to the apps of this process: adapts `AppHost` to what handlers ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from bokehmount.apphost import AppHost, Opening
+from bokehmount.assets import Asset, read_asset
+from bokehmount.errors import CloseCode, ProtocolError, SessionEnded
+from bokehmount.frames import Frames, size_of
+from bokehmount.link.messages import raw
+from bokehmount.page import Place
+
+from .connection import ServerConnection, WireProtocol
+from .door import ScriptWishes, Viewer
+from .fragments import websocket_bytes
+
+if TYPE_CHECKING:
+    from bokehmount.contexts import ApplicationContext
+    from bokehmount.session import ServerSession as CoreSession
+
+    from .session import ServerSession
+
+__all__ = ("LocalDoor",)
+
+log = logging.getLogger(__name__)
+
+_EARLY: Final = 1 << 20
+"""Bytes of messages that a client may send before its session is there."""
+
+
+class LocalDoor:
+    """The apps of this process, and who looks at them."""
+
+    def __init__(self, host: AppHost) -> None:
+        self._host = host
+        self._protocol = WireProtocol()
+        self._connections: dict[Viewer, ServerConnection] = {}
+        self._early: dict[Viewer, list[Frames]] = {}
+
+    @property
+    def connections(self) -> list[ServerConnection]:
+        """Who looks at the apps."""
+        return list(self._connections.values())
+
+    async def page(self, path: str, opening: Opening, place: Place) -> str:
+        """The HTML of a session's page."""
+        return await self._host.page(path, opening, place)
+
+    async def autoload(self, path: str, opening: Opening, place: Place, wishes: ScriptWishes) -> str:
+        """The script that draws a session into another page."""
+        return await self._host.autoload(
+            path,
+            opening,
+            place,
+            wishes.element_id,
+            wishes.app_path,
+            wishes.absolute_url,
+            with_resources=wishes.with_resources,
+        )
+
+    async def metadata(self, path: str, url: str) -> Mapping[str, Any]:
+        """What an app says of itself."""
+        return self._host.metadata(path, url)
+
+    async def connect(self, path: str, opening: Opening, viewer: Viewer) -> None:
+        """Let a viewer look at a session."""
+        self._early[viewer] = []
+        try:
+            session = await self._host.session(path, opening)
+            self.connection(viewer, self._host.app(path).context, session)
+        finally:
+            early = self._early.pop(viewer, [])
+        for frames in early:
+            self.receive(viewer, frames)
+
+    def connection(self, viewer: Viewer, context: ApplicationContext, session: CoreSession) -> ServerConnection:
+        """Let a viewer look at a session that is there."""
+        connection = ServerConnection(self._protocol, viewer, context, cast("ServerSession", session), outlet=self)
+        self._connections[viewer] = connection
+        return connection
+
+    def receive(self, viewer: Viewer, frames: Frames) -> None:
+        """A viewer's message; one that comes before its session is there waits."""
+        early = self._early.get(viewer)
+        if early is not None:
+            if sum(map(size_of, early)) + size_of(frames) > _EARLY:
+                raise ProtocolError("too much was sent before the session was there")
+            early.append(frames)
+            return
+        connection = self._connections.get(viewer)
+        if connection is None or connection.session.destroyed:
+            raise SessionEnded("this session has ended: reload the page to start a new one")
+        connection.session.receive(connection, frames)
+
+    def disconnect(self, viewer: Viewer, *, lost: bool) -> None:
+        """A viewer is gone."""
+        self._early.pop(viewer, None)
+        connection = self._connections.pop(viewer, None)
+        if connection is not None:
+            connection.detach_session(lost=lost)
+
+    async def asset(self, path: str) -> Asset | None:
+        """A file below ``static/``."""
+        return read_asset(path)
+
+    def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
+        """Send messages to viewers: made into bytes once for all of them."""
+        parts = [raw(frames) for frames in messages]
+        data: bytes | None = None
+        for connection in connections:
+            viewer = cast(Viewer, connection.socket)
+            try:
+                if viewer.compresses:
+                    viewer.write(parts)
+                    continue
+                if data is None:
+                    data = websocket_bytes(parts)
+                viewer.write_bytes(data)
+            except Exception:
+                log.exception("a message could not be sent")
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close the viewers' WebSockets."""
+        for viewer in list(self._connections):
+            viewer.end(code, reason)
