@@ -13,6 +13,8 @@ from bokehmount.frames import Frames
 from bokehmount.link.messages import RawFrames
 from bokehmount.page import Place
 
+from .fragments import Writes
+
 __all__ = ("Door", "ScriptWishes", "Viewer")
 
 
@@ -36,7 +38,7 @@ class Viewer(Protocol):
     def write(self, messages: Sequence[RawFrames]) -> None:
         """Send whole messages; never blocks."""
 
-    def write_bytes(self, data: bytes) -> None:
+    def write_bytes(self, writes: Writes) -> None:
         """Send messages that `websocket_bytes` made, the same for many viewers."""
 
     def end(self, code: CloseCode, reason: str) -> None:

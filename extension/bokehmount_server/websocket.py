@@ -16,9 +16,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
 from bokehmount.frames import Assembler, TooBig
-from bokehmount.link.messages import RawFrames, raw
+from bokehmount.link.messages import Part, RawFrames, raw
 
-from .fragments import websocket_bytes
+from .fragments import Writes, websocket_bytes
 
 if TYPE_CHECKING:
     from bokehmount.apphost import Opening
@@ -172,14 +172,14 @@ class ViewerSocket:
             if not self._over:
                 self._write_compressed(frame, binary=place >= 3 and place % 2 == 0)
 
-    def _write_compressed(self, frame: bytes, *, binary: bool) -> None:
+    def _write_compressed(self, frame: Part, *, binary: bool) -> None:
         try:
-            self._socket.write_message(frame if binary else frame.decode(), binary)
+            self._socket.write_message(bytes(frame) if binary else str(frame, "utf-8"), binary)
         except WebSocketClosedError:  # on_close follows
             return
 
-    def write_bytes(self, data: bytes) -> None:
-        """Send bytes that are WebSocket frames."""
+    def write_bytes(self, writes: Writes) -> None:
+        """Send what `websocket_bytes` made."""
         connection = self._socket.ws_connection
         if self._over or connection is None or connection.is_closing():
             return
@@ -187,13 +187,16 @@ class ViewerSocket:
             self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
             self._abort_soon()
             return
+        stream, size = connection.stream, sum(map(len, writes))
+        assert stream is not None, "an open connection has a stream"
         try:
-            written = connection.stream.write(data)  # type: ignore[union-attr]
+            for data in writes:
+                written = stream.write(data)
         except Exception:  # it closed in this moment; on_close follows
             return
         if not written.done():
-            self._waiting += len(data)
-            written.add_done_callback(lambda _: self._written(len(data)))
+            self._waiting += size
+            written.add_done_callback(lambda _: self._written(size))
 
     def _written(self, count: int) -> None:
         self._waiting -= count

@@ -152,6 +152,7 @@ class _Held:
 
     def __init__(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> None:
         self.session = session
+        self.document = session.document
         self.context = context
         self.lifecycle = lifecycle
 
@@ -390,7 +391,19 @@ class ApplicationContext:
                 await self._application.on_session_destroyed(held.context)
         except Exception as error:
             self.stage.raised(error, "session destroyed hook")
+        self._run_document_hooks(held)
         return True
+
+    def _run_document_hooks(self, held: _Held) -> None:
+        """What the app asked for with ``doc.on_session_destroyed``, unless a handler of the application did it."""
+        hooks = held.document.session_destroyed_callbacks
+        held.document.session_destroyed_callbacks = set()
+        for hook in hooks:
+            try:
+                with self.stage.entered():
+                    hook(held.context)
+            except Exception as error:
+                self.stage.raised(error, "session destroyed hook")
 
 
 def app_error(error: BaseException) -> AppError:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
+from typing import Any, Final
 
 from bokeh.core.serialization import Buffer, Serializer
 from bokeh.document import Document
-from bokeh.document.events import DocumentPatchedEvent
+from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent
 from bokeh.model import Model
 
 from .frames import Frames
 from .wire import dumps, encode_patch
 
 __all__ = ("Outbox", "Patch")
+
+_SAFE: Final = 2**53
+"""JavaScript's numbers are exact up to here; Bokeh encodes larger ones in another way."""
 
 
 class _DocumentSerializer(Serializer):
@@ -91,19 +95,28 @@ class Outbox:
         Raises:
             bokeh.core.serialization.SerializationError: the event holds a value that can't be sent
         """
+        if type(event) is ColumnsStreamedEvent and self._joined_plain(event, exclude):
+            return
         serializer = _DocumentSerializer(self._document)
         rep: Any = event.to_serializable(serializer)
         defines = False
         if serializer.unsynced:
             defines = any(serializer.has_ref(model) for model in serializer.unsynced)
             self._document.models.flush_synced(lambda model: not serializer.has_ref(model))
-        entry = _Entry(dict(rep), serializer.buffers, defines, exclude)
+        # a copy now: the array may be the user's own, who fills it anew for the next event
+        buffers = [Buffer(buffer.id, buffer.to_bytes()) for buffer in serializer.buffers]
+        entry = _Entry(dict(rep), buffers, defines, exclude)
         with self._mutex:
             self._place(entry)
 
     def _place(self, entry: _Entry) -> None:
         match entry.rep:
-            case {"kind": "ModelChanged", "model": {"id": model}, "attr": attr}:
+            case {"kind": "ModelChanged", "model": {"id": model}, "attr": attr} | {
+                "kind": "ColumnDataChanged",
+                "model": {"id": model},
+                "attr": attr,
+                "cols": None,
+            }:
                 self._replace((model, attr), entry)
             case {"kind": "ColumnsStreamed", "model": {"id": model}, "attr": attr}:
                 if not self._join_stream((model, attr), entry):
@@ -122,27 +135,42 @@ class Outbox:
         place = self._latest.get(key)
         if place is not None:
             earlier = self._entries[place]
-            if earlier is not None and earlier.rep["kind"] == "ModelChanged" and not (earlier.defines or entry.defines):
+            if earlier is not None and not (earlier.defines or entry.defines):
                 self._entries[place] = None
         self._latest[key] = self._append(entry)
 
+    def _joined_plain(self, event: ColumnsStreamedEvent, exclude: Hashable | None) -> bool:
+        """Join a stream of plain numbers and texts, which look the same encoded; it saves most of the work."""
+        data = event.data
+        if type(data) is not dict or not all(type(values) is list and _plain(values) for values in data.values()):
+            return False
+        with self._mutex:
+            return self._join((event.model.id, event.attr), event.rollover, data, exclude)
+
     def _join_stream(self, key: tuple[str, str], entry: _Entry) -> bool:
-        """Let an earlier stream of the same column source grow instead of sending one more message."""
+        columns = _columns(entry.rep["data"])
+        if columns is None or entry.defines:
+            return False
+        return self._join(key, entry.rep["rollover"], columns, entry.exclude)
+
+    def _join(
+        self, key: tuple[str, str], rollover: Any, columns: dict[str, list[Any]], exclude: Hashable | None
+    ) -> bool:
+        """Let an earlier stream of the same column source grow instead of sending one more event."""
         place = self._latest.get(key)
         earlier = self._entries[place] if place is not None else None
         if (
             earlier is None
             or earlier.rep["kind"] != "ColumnsStreamed"
-            or earlier.exclude is not entry.exclude
+            or earlier.exclude is not exclude
             or earlier.defines
-            or entry.defines
-            or earlier.rep["rollover"] != entry.rep["rollover"]
+            or earlier.rep["rollover"] != rollover
         ):
             return False
-        before, after = _columns(earlier.rep["data"]), _columns(entry.rep["data"])
-        if before is None or after is None or before.keys() != after.keys():
+        before = _columns(earlier.rep["data"])
+        if before is None or before.keys() != columns.keys():
             return False
-        for name, values in after.items():
+        for name, values in columns.items():
             before[name].extend(values)
         return True
 
@@ -178,3 +206,14 @@ def _columns(data: Any) -> dict[str, list[Any]] | None:
         case {"type": "map", "entries": [*pairs]} if all(type(values) is list for _, values in pairs):
             return dict(pairs)
     return None
+
+
+def _plain(values: list[Any]) -> bool:
+    """Whether Bokeh encodes each of these as itself."""
+    return all(
+        (kind := type(value)) is str
+        or kind is bool
+        or (kind is float and isfinite(value))
+        or (kind is int and abs(value) < _SAFE)
+        for value in values
+    )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
-from bokehmount.link.messages import PROTOCOL
+from bokehmount.link.messages import PROTOCOL, Part
 
 __all__ = ("MESSAGE_TYPE", "ControlCarrier")
 
@@ -90,12 +90,12 @@ class ControlCarrier:
                 return
             self._receiver.received([bytes(part) for part in message["buffers"]])
 
-    def send(self, parts: Sequence[bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
         if not self._closed:
             self._send({}, parts)
 
-    def _send(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+    def _send(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         self._client.session.send(
             self._client.control_channel.socket, MESSAGE_TYPE, {"link": self._link, **content}, buffers=list(parts)
         )

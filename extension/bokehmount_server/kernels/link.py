@@ -25,6 +25,8 @@ from bokehmount.link.messages import (
     LinkMessage,
     Load,
     Output,
+    Part,
+    RawFrames,
     Received,
     Send,
     decode,
@@ -185,7 +187,7 @@ class KernelLink:
             answer = await self.ask("asset", path=path)
             if answer.result is None:
                 return None
-            asset = Asset(answer.blob or b"", answer.result["content_type"], answer.result["version"])
+            asset = Asset(bytes(answer.blob or b""), answer.result["content_type"], answer.result["version"])
             if not path.startswith("extensions/"):  # those are the kernel's own, and may differ
                 self._cache.put(installation, path, asset)
         return asset
@@ -221,7 +223,7 @@ class KernelLink:
 
     # From the kernel, on any thread ----------------------------------------------------------------------------------
 
-    def received(self, parts: Sequence[bytes]) -> None:
+    def received(self, parts: Sequence[Part]) -> None:
         """A message of the kernel, on our loop."""
         try:
             message = decode(parts)
@@ -267,7 +269,7 @@ class KernelLink:
         self._viewers.clear()
         self._numbers.clear()
 
-    def _pass_on(self, connections: Sequence[int], messages: Sequence[tuple[bytes, ...]]) -> None:
+    def _pass_on(self, connections: Sequence[int], messages: Sequence[RawFrames]) -> None:
         data = websocket_bytes(messages)
         for viewer in self._known(connections):
             viewer.write_bytes(data)

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from typing import Final
 
 from bokehmount.errors import ProtocolError
 from bokehmount.link.carrier import Receiver
-from bokehmount.link.stream import PartsReader, pack
+from bokehmount.link.messages import Part
+from bokehmount.link.stream import SOCKET_BUFFER, PartsReader, pack
 
 __all__ = ("LocalSockets", "Offer", "SocketCarrier")
 
@@ -30,7 +32,7 @@ ARRIVAL: Final = 2.0
 """Seconds between a kernel's word that it has connected and our noticing it."""
 
 
-class SocketCarrier(asyncio.Protocol):
+class SocketCarrier(asyncio.BufferedProtocol):
     """Carries one link over a socket that a kernel connected to.
 
     Args:
@@ -45,26 +47,31 @@ class SocketCarrier(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._known = False
-        self._early: list[list[bytes]] = []
+        self._early: list[list[Part]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected; nothing but the right key makes it a kernel."""
         assert isinstance(transport, asyncio.Transport), "a stream has such a transport"
         self._transport = transport
-        transport.set_write_buffer_limits(high=2**26)
+        own: socket.socket = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._reader.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
         try:
-            for parts in self._reader.feed(data):
+            for parts in self._reader.filled(nbytes):
                 self._take(parts)
         except ProtocolError as error:
             log.error("bokehmount: a link's socket is closed: %s", error)
             self._abort()
 
-    def _take(self, parts: list[bytes]) -> None:
+    def _take(self, parts: list[Part]) -> None:
         if not self._known:
-            self._known = self._sockets.arrived(parts[0], self)
+            self._known = self._sockets.arrived(bytes(parts[0]), self)
             if not self._known:
                 raise ProtocolError("somebody connected without the right key")
         elif self._receiver is None:
@@ -88,7 +95,7 @@ class SocketCarrier(asyncio.Protocol):
         if self._transport is None:
             self.connection_lost(None)
 
-    def send(self, parts: Sequence[bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Send a message."""
         if self._transport is not None:
             self._transport.writelines(pack(parts))

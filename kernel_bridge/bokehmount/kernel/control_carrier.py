@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..link.carrier import Receiver
+from ..link.messages import Part
 
 __all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
 
@@ -33,17 +34,17 @@ class ControlCarrier:
         self._closed = False
         self.receiver: Receiver | None = None
 
-    def send(self, parts: Sequence[bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
         if not self._closed:
             self.send_content({"link": self._link}, parts)
 
-    def send_content(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+    def send_content(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         """Send what also the opening of a link is made of."""
         # zmq sockets belong to one thread: that of the control channel
         self._kernel.control_stream.io_loop.add_callback(self.send_now, content, list(parts))
 
-    def send_now(self, content: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+    def send_now(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         """The same, from the control thread."""
         self._kernel.session.send(
             self._kernel.control_stream,

@@ -32,6 +32,7 @@ from ..link.messages import (
     LinkMessage,
     Load,
     Output,
+    Part,
     RawFrames,
     Received,
     Send,
@@ -105,7 +106,7 @@ class LinkEnd:
 
     # From the server, on the carrier's thread ------------------------------------------------------------------------
 
-    def received(self, parts: Sequence[bytes]) -> None:
+    def received(self, parts: Sequence[Part]) -> None:
         """A message of the server."""
         try:
             message = decode(parts)

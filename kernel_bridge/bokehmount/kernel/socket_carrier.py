@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
@@ -18,14 +19,19 @@ from typing import Any, Final
 
 from ..errors import ProtocolError
 from ..link.carrier import Receiver
-from ..link.stream import PartsReader, pack
+from ..link.messages import Part
+from ..link.stream import SOCKET_BUFFER, PartsReader, pack
 
 __all__ = ("SocketCarrier", "connect")
 
 log = logging.getLogger(__name__)
 
 _CONNECTING: Final = 2.0
-_CHUNK: Final = 1 << 18
+_ALONG: Final = 5
+"""Milliseconds: who writes a large message waits so long for the server to read on; then the I/O thread takes over."""
+
+_VECTOR: Final = 512
+"""Pieces in one system call; POSIX allows at least 16 and Linux 1,024."""
 
 QUEUE: Final = 64 * 2**20
 """Bytes that may wait for the server; whoever sends more waits, so a stream is as fast as the link and no faster."""
@@ -55,6 +61,7 @@ def connect(offer: Mapping[str, Any] | None) -> socket.socket | None:
         connection.close()
         return None
     connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
     return connection
 
 
@@ -85,23 +92,23 @@ class SocketCarrier:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(_CHUNK)
+            count = self._socket.recv_into(self._reader.buffer())
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lose(str(error))
             return
-        if not data:
+        if not count:
             self._lose("the server closed the link")
             return
         assert self._receiver is not None, "start() sets it"
         try:
-            for parts in self._reader.feed(data):
+            for parts in self._reader.filled(count):
                 self._receiver.received(parts)
         except ProtocolError as error:
             self._lose(str(error))
 
-    def send(self, parts: Sequence[bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Send a message; waits for a server that does not read, up to `STUCK` seconds."""
         pieces = pack(parts)
         with self._changed:
@@ -109,11 +116,38 @@ class SocketCarrier:
                 return
             if self._closed:
                 return
-            idle = not self._waiting
-            for piece in pieces:
-                self._write_or_keep(memoryview(piece))
-            if idle and self._waiting:
+            if self._waiting:
+                self._keep(pieces)
+                return
+            rest = self._write(pieces)
+            if rest:
+                self._keep(rest)
                 self._loop.call_soon_threadsafe(self._watch_writable)
+
+    def _write(self, pieces: Sequence[Part]) -> list[memoryview]:
+        """Write as much as the socket takes, for as long as the server reads along; gives the rest."""
+        rest = [memoryview(piece) for piece in pieces if piece]
+        try:
+            while rest:
+                rest = _after(rest, self._socket.sendmsg(rest[:_VECTOR]))
+                if rest and not self._is_read_along():
+                    break
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._loop.call_soon_threadsafe(self._lose, str(error))
+            return []
+        return rest
+
+    def _is_read_along(self) -> bool:
+        writable = select.poll()
+        writable.register(self._socket, select.POLLOUT)
+        return bool(writable.poll(_ALONG))
+
+    def _keep(self, pieces: Sequence[Part]) -> None:
+        for piece in pieces:
+            self._waiting.append(memoryview(piece))
+            self._waiting_size += len(piece)
 
     def _drained(self) -> bool:
         if threading.get_ident() == getattr(self._loop, "_thread_id", None):
@@ -124,19 +158,6 @@ class SocketCarrier:
                 self._loop.call_soon_threadsafe(self._lose, f"the server has not read anything for {STUCK:.0f} s")
                 return False
         return not self._closed
-
-    def _write_or_keep(self, piece: memoryview) -> None:
-        if not self._waiting:
-            try:
-                piece = piece[self._socket.send(piece) :]
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as error:
-                self._loop.call_soon_threadsafe(self._lose, str(error))
-                return
-        if piece:
-            self._waiting.append(piece)
-            self._waiting_size += len(piece)
 
     def _watch_writable(self) -> None:
         if not self._closed:
@@ -183,3 +204,12 @@ class SocketCarrier:
             self._loop.remove_writer(self._socket.fileno())
             self._socket.close()
             self._changed.notify_all()
+
+
+def _after(pieces: list[memoryview], count: int) -> list[memoryview]:
+    """What of these pieces is left when so many bytes are written."""
+    for place, piece in enumerate(pieces):
+        if count < len(piece):
+            return [piece[count:], *pieces[place + 1 :]]
+        count -= len(piece)
+    return []

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from .messages import Part
+
 __all__ = ("Carrier", "Receiver")
 
 
 class Receiver(Protocol):
     """An end of a link, as its carrier sees it.  Called on the carrier's own thread."""
 
-    def received(self, parts: Sequence[bytes]) -> None:
+    def received(self, parts: Sequence[Part]) -> None:
         """A message came, whole; messages come in the order in which they were sent."""
 
     def lost(self, why: str) -> None:
@@ -25,7 +27,7 @@ class Carrier(Protocol):
     def name(self) -> str:
         """What a person may read: "control" or "socket"."""
 
-    def send(self, parts: Sequence[bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Send a message.  Safe on any thread; never blocks for long, never raises; a lost carrier drops it."""
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ __all__ = (
     "LinkMessage",
     "Load",
     "Output",
+    "Part",
     "Parts",
     "RawFrames",
     "Received",
@@ -38,8 +39,9 @@ __all__ = (
 PROTOCOL: Final = 1
 """Raised when a change makes the two ends unable to talk."""
 
-Parts = list[bytes]
-RawFrames = tuple[bytes, ...]
+Part = bytes | memoryview
+Parts = list[Part]
+RawFrames = tuple[Part, ...]
 """The frames of a Bokeh message as bytes; which are text is told by their places (see `bokehmount.frames`)."""
 
 
@@ -60,7 +62,7 @@ class Answer:
     kind: ClassVar = "answer"
     number: int
     result: Any
-    blob: bytes | None = None
+    blob: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def cooked(frames: RawFrames) -> Frames:
     """
     try:
         return tuple(
-            frame if place >= 3 and place % 2 == 0 else str(frame, "utf-8") for place, frame in enumerate(frames)
+            bytes(frame) if place >= 3 and place % 2 == 0 else str(frame, "utf-8") for place, frame in enumerate(frames)
         )
     except UnicodeDecodeError as error:
         raise ProtocolError(f"a text frame is not UTF-8: {error}") from None
@@ -186,7 +188,7 @@ def _dump(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
-def decode(parts: Sequence[bytes]) -> LinkMessage:
+def decode(parts: Sequence[Part]) -> LinkMessage:
     """Read the parts of a message.
 
     Raises:
@@ -207,7 +209,7 @@ def decode(parts: Sequence[bytes]) -> LinkMessage:
     return message
 
 
-def _split(frames: Sequence[bytes], counts: Sequence[int]) -> list[RawFrames]:
+def _split(frames: Sequence[Part], counts: Sequence[int]) -> list[RawFrames]:
     messages, start = [], 0
     for count in counts:
         messages.append(tuple(frames[start : start + count]))
