@@ -18,11 +18,11 @@ from tornado import web
 from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, ProtocolError
 from bokehmount.page import Place
 
-from .door import ScriptWishes
+from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
 from .jupyter_base import JupyterPage, JupyterSocket
 from .kernels.link import KernelLink
 from .kernels.links import Links
-from .requests import TokenPolicy, opening_of, request_info, token_of
+from .requests import TokenPolicy, opening_of, request_info, token_of, token_payload
 from .shell import error_page, shell_page
 from .views import BUSY, STARTING, View, Views
 from .websocket import BOKEH, STATUS, ViewerSocket
@@ -90,13 +90,11 @@ class PageHandler(_KernelPage):
         try:
             link = await self.link(kernel_id)
             info = request_info(self.request, self.current_user.username)
-            token = token_of(site.policy, self.request, _payload(info), trusted=self.token_authenticated)
+            token = token_of(site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
             page = asyncio.ensure_future(link.page(path, opening_of(token, info), site.place(kernel_id)))
             await self._wait(link, page)
             if page.done():
-                self.set_header("Content-Type", "text/html; charset=utf-8")
-                self.set_header("Cache-Control", "no-store")
-                self.finish(page.result())
+                send_page(self, page.result())
                 return
             site.views.owe(kernel_id, token.session_id, page, _OWED)
             state, text = ("busy", BUSY) if link.busy else ("starting", STARTING)
@@ -123,24 +121,14 @@ class AutoloadHandler(_KernelPage):
     @web.authenticated
     @authorized
     async def get(self, kernel_id: str, app: str) -> None:
-        element_id = self.get_query_argument("bokeh-autoload-element", "")
-        if not element_id:
-            raise web.HTTPError(400, reason="No bokeh-autoload-element query parameter")
-        wishes = ScriptWishes(
-            element_id,
-            self.get_query_argument("bokeh-app-path", "/"),
-            self.get_query_argument("bokeh-absolute-url", None),
-            self.get_query_argument("resources", "default") != "none",
-        )
-        with _as_http_error():
+        wishes = script_wishes(self)
+        with as_http_error():
             link = await self.link(kernel_id)
             info = request_info(self.request, self.current_user.username)
-            token = token_of(self.site.policy, self.request, _payload(info), trusted=self.token_authenticated)
+            token = token_of(self.site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
             place = Place(self.site.place(kernel_id).root)
             script = await _patiently(link.autoload(f"/{app}", opening_of(token, info), place, wishes))
-        self.set_header("Content-Type", "text/javascript; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.finish(script)
+        send_script(self, script)
 
 
 class MetadataHandler(_KernelPage):
@@ -149,11 +137,10 @@ class MetadataHandler(_KernelPage):
     @web.authenticated
     @authorized
     async def get(self, kernel_id: str, app: str) -> None:
-        with _as_http_error():
+        with as_http_error():
             link = await self.link(kernel_id)
             metadata = await _patiently(link.metadata(f"/{app}", f"/{app}"))
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(metadata))
+        send_metadata(self, metadata)
 
 
 class StaticHandler(_KernelPage):
@@ -162,21 +149,10 @@ class StaticHandler(_KernelPage):
     @web.authenticated
     @authorized
     async def get(self, kernel_id: str, path: str) -> None:
-        with _as_http_error():
+        with as_http_error():
             link = await self.link(kernel_id)
             asset = await _patiently(link.asset(path))
-        if asset is None:
-            raise web.HTTPError(404, reason="No such file in this kernel's Bokeh and extensions")
-        self.set_header("Content-Type", asset.content_type)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        versioned = self.get_query_argument("v", None) is not None
-        self.set_header("Cache-Control", "private, max-age=31536000, immutable" if versioned else "no-cache")
-        self.set_header("Etag", f'"{asset.version}"')
-        if self.check_etag_header():
-            self.set_status(304)
-            self.finish()
-            return
-        self.finish(asset.content)
+        send_asset(self, asset)
 
     def compute_etag(self) -> str | None:
         return None
@@ -274,7 +250,7 @@ class AppHandler(JupyterPage):
     @web.authenticated
     @authorized
     async def delete(self, kernel_id: str, app: str) -> None:
-        with _as_http_error():
+        with as_http_error():
             link = self.site.links.opened(kernel_id)
             if link is None:
                 raise AppNotFound(f"no app of kernel {kernel_id} is running")
@@ -283,28 +259,12 @@ class AppHandler(JupyterPage):
         self.finish()
 
 
-class _as_http_error:
-    """Errors of ours become HTTP errors with their sentence."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, BokehMountError):
-            reason = " ".join(str(error).split())[:200].encode("ascii", "replace").decode()
-            raise web.HTTPError(error.http_status, log_message=reason.replace("%", "%%"), reason=reason) from error
-
-
 async def _patiently(answer: Any) -> Any:
     try:
         async with asyncio.timeout(SCRIPT_PATIENCE):
             return await answer
     except TimeoutError:
         raise KernelLost("the kernel is busy with another cell; try again when it is free") from None
-
-
-def _payload(info: Any) -> dict[str, Any]:
-    return {"arguments": dict(info.arguments), "headers": dict(info.headers), "cookies": {}}
 
 
 def _title(link: KernelLink, path: str) -> str:
