@@ -183,7 +183,7 @@ def running_jupyter(root: Path) -> Iterator[Jupyter]:
         *("--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}", f"--IdentityProvider.token={TOKEN}"),
         *(f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True"),
         *("--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
-        *("--LanguageServerManager.autodetect=False", "--KernelManager.transport=ipc"),
+        *("--BokehMount.linger=2", "--LanguageServerManager.autodetect=False", "--KernelManager.transport=ipc"),
     ]
     with (state / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=work)
@@ -486,6 +486,12 @@ class Lab:
         page = self.context.new_page()
         page.goto(self.server.base + path)
         return View(page)
+
+    def assert_stayed_home(self) -> None:
+        """No request has gone anywhere but to the server."""
+        foreign = [url for url in self.requests if not url.startswith((self.server.origin, "data:", "blob:", "about:"))]
+        assert not foreign, f"requests that left the server: {foreign[:5]}"
+        assert self.requests, "a page makes requests"
 
     def close(self) -> None:
         """Close all its pages."""

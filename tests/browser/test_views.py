@@ -1,0 +1,244 @@
+"""An app in an output cell and in a tab of a real browser: what its user sees and does when all is well."""
+
+from __future__ import annotations
+
+from .apps import CLOUD, LOAD, POWER
+from .conftest import OpenNotebook
+from .driver import Lab, Notebook, View, eventually
+
+
+def test_a_slider_moves_the_line_in_the_browser_and_in_the_kernel(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    handle = view.frame.locator(".noUi-handle")
+
+    # by keyboard, as its user tabs to it
+    handle.focus()
+    view.page.keyboard.press("ArrowRight")
+    eventually("the line to be squares", lambda: view.column("line", "y") == [1, 4, 9], page=view.page)
+    assert notebook.python("view.documents[0].select_one({'name': 'power'}).value") == 2
+
+    # and by mouse, to the right end
+    box = handle.bounding_box()
+    assert box is not None, "the slider's handle is on the screen"
+    mouse = view.page.mouse
+    mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse.down()
+    mouse.move(box["x"] + 3000, box["y"] + box["height"] / 2, steps=5)
+    mouse.up()
+    eventually("the line to be fifth powers", lambda: view.column("line", "y") == [1, 32, 243], page=view.page)
+    assert notebook.python("list(view.documents[0].select_one({'name': 'line'}).data['y'])") == [1, 32, 243]
+
+
+def test_a_view_is_as_high_as_its_content_and_follows_it(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(LOAD, CLOUD, "plot.height = 420", "show(plot, width=400, height=300)")
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    wait_fits(view, 250)
+    notebook.run(2)
+    wait_fits(view, 420)
+    notebook.run(3)
+    fixed = notebook.view(3).wait_drawn()
+    box = eventually("the view's frame", lambda: fixed.iframe is not None and fixed.iframe.bounding_box())
+    assert (box["width"], box["height"]) == (400, 300)
+
+
+def wait_fits(view: View, height: float) -> None:
+    """Until the frame holds its content and no more: nothing is cut off, nothing scrolls, no blank below."""
+
+    def fits() -> bool:
+        room, content, shown = view.frame.evaluate(
+            "() => [innerHeight, document.documentElement.scrollHeight,"
+            " document.querySelector('[data-root-id]').firstElementChild?.getBoundingClientRect().height"
+            " ?? document.querySelector('[data-root-id]').getBoundingClientRect().height]"
+        )
+        return bool(content <= room <= height + 30 and room >= height and abs(shown - height) < 30)
+
+    eventually(f"the frame to be just as high as its {height} px of content", fits, page=view.page)
+
+
+def test_a_cell_and_a_tab_show_one_app_with_a_session_each(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    with lab.context.expect_page() as opened:
+        notebook.cell(1).get_by_role("link", name="Open app in a tab").click()
+    tab = View(opened.value).wait_drawn()
+    tab.set("power", "value", 3)
+    eventually("the tab's line to be cubes", lambda: tab.column("line", "y") == [1, 8, 27], page=tab.page)
+    assert view.column("line", "y") == [1, 2, 3], "the cell's view has a Document of its own"
+    assert notebook.python("len(view.sessions)") == 2
+    assert "token" not in tab.page.url, "the address can be copied: it opens a session of its own"
+
+    tab.page.close()
+    eventually("the closed tab's session to be destroyed", lambda: notebook.python("len(destroyed)") == 1, page=lab.page)
+    assert notebook.python("len(view.sessions)") == 1
+
+
+def test_all_views_of_a_figure_follow_an_edit_in_another_cell(open_notebook: OpenNotebook, lab: Lab) -> None:
+    edit = "plot.title.text = 'after'; source.data['y'] = np.arange(5.0) ** 2"
+    notebook = open_notebook(LOAD, CLOUD, edit, "show(plot)")
+    notebook.run(0)
+    notebook.run(1)
+    notebook.run(3)
+    tab = lab.tab(notebook.python("view.url")).wait_drawn()
+    notebook.cell(1)
+    notebook.command("notebook:create-output-view")
+    second = View(lab.page, lab.page.locator(".jp-LinkedOutputView iframe"))
+    views = [notebook.view(1), notebook.view(3), second, tab]
+    for view in views:
+        view.wait_drawn()
+    lab.page.evaluate(
+        """path => {
+          const {shell} = window.jupyterapp;
+          for (const widget of shell.widgets('main')) if (widget.context?.path === path) shell.activateById(widget.id);
+        }""",
+        notebook.path,
+    )
+    notebook.wait_ready()
+    notebook.run(2)
+    for view in views:
+        eventually(
+            "every view to show the edit",
+            lambda view=view: view.js("model('plot').title.text") == "after"
+            and view.column("dots", "y") == [0, 1, 4, 9, 16],
+            page=lab.page,
+        )
+    assert notebook.python("len(view.sessions)") == 1, "they share one session"
+    # an edit in one browser view reaches the others too
+    second.js("void (model('plot').title.text = 'by hand')")
+    eventually("the tab to follow", lambda: tab.js("model('plot').title.text") == "by hand", page=tab.page)
+    lab.page.evaluate(
+        "() => [...window.jupyterapp.shell.widgets('main')].forEach(w => w.node.querySelector('.jp-LinkedOutputView') && w.dispose())"
+    )
+
+
+def test_a_page_that_is_loaded_anew_shows_the_app_again(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, CLOUD, POWER)
+    for index in range(3):
+        notebook.run(index)
+    shared, own = notebook.view(1).wait_drawn(), notebook.view(2).wait_drawn()
+    shared.js("void (model('plot').title.text = 'kept')")
+    own.set("power", "value", 2)
+    eventually("the slider's callback", lambda: own.column("line", "y") == [1, 4, 9], page=lab.page)
+    notebook.save()
+
+    lab.load()
+    notebook.command("docmanager:open", path=notebook.path, factory="Notebook")
+    notebook.wait_ready()
+    shared, own = notebook.view(1).wait_drawn(), notebook.view(2).wait_drawn()
+    assert shared.js("model('plot').title.text") == "kept", "a figure is as it was left"
+    assert own.column("line", "y") == [1, 2, 3], "a function app begins anew"
+    own.set("power", "value", 3)
+    eventually("the new session to work", lambda: own.column("line", "y") == [1, 8, 27], page=lab.page)
+    eventually("the old one to be destroyed", lambda: notebook.python("len(destroyed)") == 1, page=lab.page)
+
+
+def test_running_the_cell_again_moves_the_open_views_and_leaves_nothing(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, "destroyed = []", POWER.replace("destroyed, clicks = [], []", "clicks = []"))
+    for index in range(3):
+        notebook.run(index)
+    notebook.view(2).wait_drawn()
+    tab = lab.tab(notebook.python("view.url")).wait_drawn()
+    first = set(notebook.python("[session.id for session in view.sessions]"))
+    notebook.edit(2, POWER.replace("destroyed, clicks = [], []", "clicks = []").replace("'before'", "'x'").replace("x**new", "-x"))
+    notebook.run(2)
+    view = notebook.view(2).wait_drawn()
+    for shown in (view, tab):
+        shown.wait_drawn()
+        shown.set("power", "value", 4)
+        eventually(
+            "the new app's callback", lambda shown=shown: shown.column("line", "y") == [-1, -2, -3], page=lab.page
+        )
+    eventually("the old sessions' hooks", lambda: set(notebook.python("destroyed")) == first, page=lab.page)
+    assert len(notebook.python("[session.id for session in view.sessions]")) == 2
+    assert len(lab.server.apps()) >= 1 and [app["app"] for app in apps_of(lab, notebook)] == ["/power"]
+
+
+def apps_of(lab: Lab, notebook: Notebook) -> list[dict[str, object]]:
+    return [app for app in lab.server.apps() if app["kernel_id"] == notebook.kernel_id]
+
+
+def test_a_running_cell_streams_into_the_view_while_it_runs(open_notebook: OpenNotebook, lab: Lab) -> None:
+    loop = """
+from pathlib import Path
+from time import sleep
+n = 5
+while not Path("enough").exists():
+    source.stream({"x": [n], "y": [n]})
+    plot.title.text = f"now {n}"
+    n += 1
+    sleep(0.02)
+"""
+    enough = lab.server.work / "enough"
+    enough.unlink(missing_ok=True)
+    notebook = open_notebook(LOAD, CLOUD, loop)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    notebook.start(2)
+    try:
+        eventually("ten points while the cell runs", lambda: len(view.column("dots", "x")) >= 15, page=lab.page)
+        assert view.js("model('plot').title.text").startswith("now ")
+        assert notebook.execution(2) is None, "the cell still runs"
+    finally:
+        enough.touch()
+    notebook.wait_ran(2)
+    total = notebook.python("len(source.data['x'])")
+    eventually("all points", lambda: len(view.column("dots", "x")) == total, page=lab.page)
+    enough.unlink()
+
+
+def test_new_tab_opens_one_tab_once(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, CLOUD.replace("name=\"cloud\"", "name=\"cloud\", new=\"tab\""))
+    notebook.run(0)
+    with lab.context.expect_page() as opened:
+        notebook.run(1)
+    tab = View(opened.value).wait_drawn()
+    assert tab.page.url == lab.server.base + notebook.python("view.url")
+    link = notebook.cell(1).get_by_role("link", name="Open it in a tab")
+    assert link.get_attribute("href") is not None
+    assert len(lab.context.pages) == 2, "one tab, beside JupyterLab's"
+
+
+def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    lab.page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
+    item = lab.page.locator("#jp-running-sessions .jp-RunningSessions-item", has_text="1 session, 1 view")
+    item.wait_for(timeout=15000)
+    item.hover()
+    item.locator(".jp-RunningSessions-itemShutdown").click()
+    view.wait_says("has ended", state="ended")
+    eventually("the app to be off the list", lambda: not apps_of(lab, notebook), page=lab.page)
+    item.wait_for(state="detached", timeout=15000)
+    lab.page.evaluate("() => window.jupyterapp.shell.activateById('filebrowser')")
+
+
+def test_a_view_can_be_used_by_keyboard_and_read_aloud(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    cell = notebook.cell(1)
+    assert cell.locator("iframe").get_attribute("title") == "Bokeh app app"
+    assert cell.locator(".bokehmount-View-status").get_attribute("aria-live") == "polite"
+    assert cell.locator(".bokehmount-View-status").get_attribute("role") == "status"
+    said = view.frame.get_by_role("region", name="What is happening").or_(view.frame.locator("[data-bokehmount=status]"))
+    assert said.count(), "what happens is said in a place of its own"
+    link = cell.get_by_role("link", name="Open app in a tab")
+    link.focus()
+    assert link.evaluate("link => link === document.activeElement")
+    with lab.context.expect_page() as opened:
+        lab.page.keyboard.press("Enter")
+    View(opened.value).wait_drawn()
+    link.focus()
+    lab.page.keyboard.press("Tab")  # on into the frame
+    lab.page.keyboard.press("Tab")
+    eventually("the focus to be in the app", lambda: view.frame.evaluate("() => document.hasFocus()"), page=lab.page)
