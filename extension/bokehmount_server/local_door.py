@@ -15,7 +15,7 @@ from bokehmount.page import Place
 
 from .connection import ServerConnection, WireProtocol
 from .door import ScriptWishes, Viewer
-from .fragments import websocket_bytes
+from .fragments import Writes, websocket_bytes
 
 if TYPE_CHECKING:
     from bokehmount.contexts import ApplicationContext
@@ -109,7 +109,7 @@ class LocalDoor:
     def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
         """Send messages to viewers: made into bytes once for all of them."""
         parts = [raw(frames) for frames in messages]
-        data: bytes | None = None
+        data: Writes | None = None
         for connection in connections:
             viewer = cast(Viewer, connection.socket)
             try:
