@@ -124,6 +124,9 @@ class Outbox:
             case {"kind": "ColumnsPatched" | "ColumnDataChanged", "model": {"id": model}, "attr": attr}:
                 self._append(entry)
                 self._latest.pop((model, attr), None)
+            case {"kind": "MessageSent"}:  # who hears it may look at what was set before
+                self._append(entry)
+                self._latest.clear()
             case _:
                 self._append(entry)
 
