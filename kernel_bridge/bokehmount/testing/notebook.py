@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -15,6 +15,9 @@ from .view import View
 from .visitor import Visitor
 
 __all__ = ("RunningNotebook",)
+
+HEARTBEAT: Final = 10.0
+"""Seconds of silence after which a kernel counts as dead; jupyter_client's own 1 s is too little under load."""
 
 
 class RunningNotebook:
@@ -147,6 +150,7 @@ def _cell(source: str) -> Any:
 async def _connect(connection_file: Path, timeout: float) -> AsyncKernelClient:
     client = AsyncKernelClient(connection_file=str(connection_file))
     client.load_connection_file()
+    client.hb_channel.time_to_dead = HEARTBEAT
     client.start_channels()
     await client.wait_for_ready(timeout=timeout)
     return client

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from .background import Background
 
@@ -48,10 +49,12 @@ class Socket:
         while (frame := await self._connection.read_message()) is not None:
             self._arrived.put(frame)
         self._arrived.put(Closed(self._connection.close_code, self._connection.close_reason or ""))
+        self._connection.close()  # or Tornado warns that nobody did
 
     def send(self, *frames: str | bytes) -> None:
-        """Send frames."""
-        self._background.run(self._send(frames), PATIENCE)
+        """Send frames; nothing happens where the WebSocket is closed, which `receive` tells."""
+        with suppress(WebSocketClosedError):
+            self._background.run(self._send(frames), PATIENCE)
 
     async def _send(self, frames: Sequence[str | bytes]) -> None:
         for frame in frames:

@@ -1,0 +1,127 @@
+"""The pytest plugin for those who write notebooks and apps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from bokehmount.testing import RunningNotebook, ViewClosed, WaitedInVain
+
+ROOT = Path(__file__).parents[2]
+
+IMPORTS = """\
+%load_ext bokehmount
+import time
+import numpy as np
+from bokehmount import show
+from bokeh.layouts import column
+from bokeh.models import Button, ColumnDataSource, Slider
+"""
+
+APP = """\
+calls = []
+
+def app(doc):
+    calls.append(doc)
+    source = ColumnDataSource({"x": np.arange(5.0), "y": np.zeros(5)}, name="source")
+    slider = Slider(start=0, end=9, value=1, name="slider")
+    button = Button(name="button")
+    late = Button(name="late")
+
+    def moved(attr, old, new):
+        source.data = {"x": source.data["x"], "y": source.data["x"] * new}
+        print("moved to", new)
+
+    def fail():
+        raise LookupError("nothing in the drawer")
+
+    slider.on_change("value", moved)
+    button.on_click(fail)
+    late.on_click(lambda: doc.add_timeout_callback(lambda: source.stream({"x": [9.0], "y": [9.0]}), 300))
+    doc.add_root(column(slider, button, late))
+    doc.add_root(source)
+
+handle = show(app, name="drawer")
+"""
+
+Run = Callable[..., RunningNotebook]
+
+
+def notebook(*sources: str) -> Any:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+
+def test_a_notebook_is_run_and_its_app_is_seen_moved_and_waited_for(run_notebook: Run) -> None:
+    running = run_notebook(notebook(IMPORTS, APP))
+    assert running.apps == ["drawer"]
+    view = running.open()
+    assert running.execute("len(calls)") == "1"
+
+    view.set("slider", value=3)
+    np.testing.assert_array_equal(view["source"].data["y"], np.arange(5.0) * 3)
+    view.wait_until(lambda document: "moved to 3" in view.printed)
+
+    view.click("late")
+    assert len(view["source"].data["x"]) == 5
+    assert view.wait_for_change("source", "data")["x"][-1] == 9
+
+    with pytest.raises(
+        WaitedInVain, match=r"waited 0.2 s for the moon to fall\nMeanwhile the app printed:\nmoved to 3"
+    ):
+        view.wait_until(lambda document: False, "the moon to fall", timeout=0.2)
+    with pytest.raises(WaitedInVain, match=r"lambda document: document.title == 'Moon'"):
+        view.wait_until(lambda document: document.title == 'Moon', timeout=0.1)  # fmt: skip
+    with pytest.raises(WaitedInVain, match=r"'slider'\.value to change from 3"):
+        view.wait_for_change("slider", "value", timeout=0.1)
+    with pytest.raises(KeyError, match="no model of this app is named 'lamp'; named are: button, late, slider, source"):
+        view["lamp"]
+
+    view.click("button")
+    view.wait_until(lambda document: "LookupError: nothing in the drawer" in view.printed)
+
+    running.execute("handle.documents[0].get_model_by_name('slider').value = 7")
+    view.wait_until(lambda document: view["slider"].value == 7, "the slider to be moved by a cell")
+
+    view.drop()
+    with pytest.raises(ViewClosed):
+        view.round_trip()
+    running.execute("handle.documents[0].get_model_by_name('source').data = {'x': np.ones(3), 'y': np.ones(3)}")
+    view.reconnect()
+    np.testing.assert_array_equal(view["source"].data["y"], np.ones(3))
+    assert running.execute("len(calls)") == "1", "it came back to its session"
+
+    running.execute("handle.close()")
+    with pytest.raises(ViewClosed, match="drawer has ended"):
+        view.wait_until(lambda document: False, "the end")
+
+
+def test_what_goes_wrong_says_so(run_notebook: Run) -> None:
+    with pytest.raises(CellExecutionError, match="no such luck"):
+        run_notebook(notebook("raise RuntimeError('no such luck')"))
+    broken = "def broken(doc):\n    raise OSError('the disk is full')\nshow(broken, name='broken')"
+    slow = "def slow(doc):\n    time.sleep(1.5)\n    doc.title = 'slow'\nshow(slow, name='slow')"
+    running = run_notebook(notebook(IMPORTS, broken, slow))
+    with pytest.raises(ViewClosed, match=r"(?s)The app raised .*OSError.*in broken.*the disk is full"):
+        running.open("broken")
+    with pytest.raises(ValueError, match="shows 2 apps, say which to open: broken, slow"):
+        running.open()
+    assert running.open("slow").document.title == "slow", "a page that comes late is waited for"
+    with pytest.raises(ViewClosed) as refusal:
+        running.open("absent")
+    assert refusal.value.code == 404
+
+
+def test_the_example_in_notebooks_passes() -> None:
+    """As a user runs it: another pytest, which finds the plugin by its entry point."""
+    command = [sys.executable, "-m", "pytest", "-q", "notebooks/tested", "-W", "error"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
