@@ -274,10 +274,9 @@ class Notebook:
 
     async def close(self) -> None:
         """Leave; the kernel stays."""
-        if self._reader is not None:
-            self._reader.cancel()
-        if self._socket is not None:
-            self._socket.close()
+        if self._socket is not None and self._reader is not None:
+            self._socket.close(1000)
+            await _gone(self._socket, self._reader)
 
     async def _read(self, channels: WebSocketClientConnection) -> None:
         while (text := await channels.read_message()) is not None:
@@ -419,6 +418,22 @@ class Browser:
         response = await self.fetch(path)
         return Page(response.code, path.partition("?")[0], response.body.decode(), time.monotonic() - begun)
 
+    async def final_page(self, path: str) -> Page:
+        """GET a page as a browser ends up with it: where a shell comes first, it waits and loads what comes after."""
+        page = await self.page(path)
+        for _ in range(20):
+            if not page.is_shell:
+                return page
+            async with self.status(page.url, page.token) as status:
+                outcome = await eventually(
+                    "an outcome of a shell",
+                    lambda: set(status.states) - {"starting", "busy"},  # noqa: B023
+                )
+            mark = "&" if "?" in path else "?"
+            again = f"{path}{mark}bokeh-token={page.token}" if outcome == {"ready"} else path
+            page = await self.page(again)
+        raise AssertionError(f"{path} stays a shell: {page.data('text')}")
+
     async def socket(
         self, path: str, subprotocols: list[str] | None, headers: dict[str, str] | None = None
     ) -> WebSocketClientConnection:
@@ -455,7 +470,19 @@ class Browser:
         try:
             yield status
         finally:
-            status.close()
+            await status.close()
+
+
+async def _gone(connection: WebSocketClientConnection, reader: asyncio.Task[None], seconds: float = 2) -> None:
+    """Wait until a WebSocket is closed on both sides, or cut it."""
+    with contextlib.suppress(TimeoutError, Exception):
+        await asyncio.wait_for(asyncio.shield(reader), seconds)
+    if not reader.done():
+        if connection.protocol is not None:
+            connection.protocol.stream.close()
+        await asyncio.wait([reader], timeout=2)
+    if not reader.cancelled() and reader.done():
+        reader.exception()  # a message that could not be read was reported where it was waited for
 
 
 class StatusSocket:
@@ -475,6 +502,11 @@ class StatusSocket:
         """The states that it told of."""
         return [message["state"] for _, message in self.messages]
 
+    @property
+    def output(self) -> str:
+        """What callbacks printed."""
+        return "".join(message["text"] for _, message in self.messages if message["state"] == "output")
+
     async def told(self, state: str, seconds: float = PATIENCE, containing: str = "") -> dict[str, Any]:
         """Wait for a message of this state."""
 
@@ -484,7 +516,9 @@ class StatusSocket:
                     return message
             return None
 
-        message: dict[str, Any] = await eventually(f"status {state!r} {containing!r}, told {self.messages}", found, seconds)
+        message: dict[str, Any] = await eventually(
+            f"status {state!r} {containing!r}, told {self.messages}", found, seconds
+        )
         return message
 
     async def closed(self, seconds: float = PATIENCE) -> tuple[int | None, str | None]:
@@ -492,10 +526,10 @@ class StatusSocket:
         await asyncio.wait_for(asyncio.shield(self._reader), seconds)
         return self._connection.close_code, self._connection.close_reason
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Leave."""
-        self._reader.cancel()
         self._connection.close(1000)
+        await _gone(self._connection, self._reader)
 
 
 @dataclass(frozen=True)
@@ -596,14 +630,12 @@ class BokehSocket:
 
     async def close(self, code: int = 1000) -> None:
         """Leave."""
-        self._reader.cancel()
         self.connection.close(code)
+        await _gone(self.connection, self._reader)
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """Vanish without a goodbye, as a laptop does that is closed."""
-        self._reader.cancel()
-        stream = self.connection.protocol.stream  # type: ignore[union-attr]
-        stream.close()
+        await _gone(self.connection, self._reader, seconds=0)
 
 
 class AppView:
@@ -629,12 +661,7 @@ class AppView:
 
     async def open(self) -> AppView:
         """Load the page, through the shell where there is one, connect and draw."""
-        self.page = await self.browser.page(self.path)
-        if self.page.is_shell:
-            async with self.browser.status(self.path, self.page.token) as status:
-                await status.told("ready")
-            mark = "&" if "?" in self.path else "?"
-            self.page = await self.browser.page(f"{self.path}{mark}bokeh-token={self.page.token}")
+        self.page = await self.browser.final_page(self.path)
         assert self.page.status == 200, f"HTTP {self.page.status}: {self.page.data('text')} {self.page.data('detail')}"
         return await self.connect()
 

@@ -39,10 +39,13 @@ async def test_a_slider_moves_the_plots_data_and_the_cell_shows_what_its_callbac
             assert reply.kind == "OK"
             await view.shows("sin(3x)", lambda view: follows_slider(view, 3))
             await eventually("the callback's output in its cell", lambda: "moved to 3" in cell.text)
-            assert (await status.told("output", containing="moved to 3"))["error"] is False
+            await eventually("the same in the view", lambda: "moved to 3" in status.output)
+            assert not any(message.get("error") for _, message in status.messages)
 
 
-async def test_output_of_callbacks_stays_with_the_cell_that_showed_the_app(browser: Browser, notebook: Notebook) -> None:
+async def test_output_of_callbacks_stays_with_the_cell_that_showed_the_app(
+    browser: Browser, notebook: Notebook
+) -> None:
     first = await notebook.run("show(sliders, name='first')")
     second = await notebook.run("show(sliders, name='second')")
     later = await notebook.run("print('a later cell')")
@@ -114,7 +117,9 @@ async def test_two_views_of_one_figure_share_it_and_other_cells_change_it(browse
 
 
 async def test_a_running_cells_edits_are_seen_while_it_runs(browser: Browser, notebook: Notebook) -> None:
-    cell = await notebook.run("from bokeh.plotting import figure\nplot = figure(name='plot')\nplot.scatter([1], [1])\nshow(plot)")
+    cell = await notebook.run(
+        "from bokeh.plotting import figure\nplot = figure(name='plot')\nplot.scatter([1], [1])\nshow(plot)"
+    )
     async with browser.view(notebook.path_of(cell.view)) as view:
         begun = time.monotonic()
         loop = await notebook.run(
@@ -203,7 +208,7 @@ async def test_an_app_that_a_cell_does_not_show_any_more_is_ended(browser: Brows
         await notebook.run("show(sliders)", "cell-1")
         code, _ = await view.socket.closed()
         assert code == 4410
-    assert (await browser.page(second)).status == 404
+    assert (await browser.final_page(second)).status == 404
 
 
 _COUNT = (
@@ -238,9 +243,11 @@ async def test_twenty_runs_of_a_cell_leave_nothing_behind(browser: Browser, note
     assert len([app for app in apps if app["kernel_id"] == notebook.kernel_id]) == 2
 
 
-async def test_pages_and_files_say_how_they_may_be_cached(browser: Browser, notebook: Notebook, own_notebook: Notebook) -> None:
+async def test_pages_and_files_say_how_they_may_be_cached(
+    browser: Browser, notebook: Notebook, own_notebook: Notebook
+) -> None:
     cell = await notebook.run("show(sliders)")
-    page = await browser.page(notebook.path_of(cell.view))
+    page = await browser.final_page(notebook.path_of(cell.view))
     assert page.status == 200
     response = await browser.fetch(notebook.path_of(cell.view))
     assert response.headers["Cache-Control"] == "no-store"
@@ -262,7 +269,11 @@ async def test_pages_and_files_say_how_they_may_be_cached(browser: Browser, note
     assert other.code == 200 and other.headers["Etag"] == etag
     missing = await browser.fetch(script.replace("bokeh.min.js", "nothing.js"))
     assert missing.code == 404
-    for wicked in ("static/../../../etc/passwd", "static/%2e%2e/%2e%2e/resources.py", "static/js/..%2f..%2fresources.py"):
+    for wicked in (
+        "static/../../../etc/passwd",
+        "static/%2e%2e/%2e%2e/resources.py",
+        "static/js/..%2f..%2fresources.py",
+    ):
         refused = await browser.fetch(f"bokeh/kernels/{notebook.kernel_id}/{wicked}")
         assert refused.code in (400, 403, 404), wicked
 
@@ -317,16 +328,28 @@ async def test_a_page_knows_its_request_but_no_secrets(browser: Browser, noteboo
 async def test_a_view_that_comes_back_in_time_finds_its_session(browser: Browser, notebook: Notebook) -> None:
     async with shown(browser, notebook, "handle = show(sliders)") as view:
         await view.set("slider", "value", 6)
-        view.socket.cut()
+        await view.socket.cut()
         await view.connect()
         assert view["slider"].value == 6 and follows_slider(view, 6)
         assert await notebook.value("len(handle.sessions)") == 1
 
 
 async def test_show_says_what_it_takes(notebook: Notebook) -> None:
-    for wrong in ("42", "None", "[1]", "'/no/such/file.py'", "sliders, width=0", "sliders, new='window'", "sliders, name='a b'"):
+    for wrong in (
+        "42",
+        "None",
+        "[1]",
+        "'/no/such/file.py'",
+        "sliders, width=0",
+        "sliders, new='window'",
+        "sliders, name='a b'",
+    ):
         cell = await notebook.run(f"show({wrong})", fails=True)
-        assert cell.error is not None and cell.error.split(":")[0] in ("TypeError", "ValueError", "FileNotFoundError"), wrong
+        assert cell.error is not None and cell.error.split(":")[0] in (
+            "TypeError",
+            "ValueError",
+            "FileNotFoundError",
+        ), wrong
         assert not cell.displays
 
 
@@ -335,7 +358,7 @@ async def test_bokehmount_can_be_unloaded_and_loaded_again(browser: Browser, own
         await own_notebook.run("%unload_ext bokehmount")
         code, _ = await view.socket.closed()
         assert code in (4410, 4503)
-    page = await browser.page(view.path)
+    page = await browser.final_page(view.path)
     assert page.status in (404, 503) and page.data("text")
     async with shown(browser, own_notebook, SETUP + "show(sliders, name='a')") as view:
         await view.set("slider", "value", 3)
@@ -355,7 +378,9 @@ async def test_a_kernel_shows_the_same_app_to_many_views_at_once(browser: Browse
 
 
 @pytest.mark.parametrize("new", ["tab"])
-async def test_an_app_in_a_tab_of_its_own(browser: Browser, notebook: Notebook, server: JupyterServer, new: str) -> None:
+async def test_an_app_in_a_tab_of_its_own(
+    browser: Browser, notebook: Notebook, server: JupyterServer, new: str
+) -> None:
     cell = await notebook.run(SLIDERS + f"handle = show(sliders, new={new!r}); print(handle.url)")
     (bundle,) = cell.displays
     assert VIEW_MIME not in bundle and "window.open" in bundle["text/html"]
