@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from benchmarks.variant import STANDARD
 from benchmarks.workload import FULL, SMOKE, Scale, Workload
 from benchmarks.workloads import WORKLOADS
 
+EVERYTHING = "all routes"
+
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
@@ -37,11 +40,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def run(options: argparse.Namespace) -> Results:
+async def run(options: argparse.Namespace, results: Results) -> None:
+    """Measure what was asked for; a SIGTERM or Ctrl-C ends it early, with all processes ended and results kept."""
+    measuring = asyncio.current_task()
+    assert measuring is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
     scale: Scale = SMOKE if options.smoke else FULL
     rounds = options.rounds or (1 if options.smoke else 5)
     names = options.routes or (SMOKE_ROUTES if options.smoke else ROUTES)
-    results = Results()
     variants = curves.VARIANTS if options.curves else STANDARD
     runner = Runner([ROUTES[name]() for name in names], variants, results, restarts=not options.smoke)
     try:
@@ -49,9 +56,10 @@ async def run(options: argparse.Namespace) -> Results:
         for workload in chosen(options):
             print(f"{workload.name}: {workload.about}", flush=True)
             await runner.measure(workload, rounds, scale)
+    except asyncio.CancelledError:
+        results.fail(EVERYTHING, "the rest", "interrupted")
     finally:
         await runner.stop()
-    return results
 
 
 def chosen(options: argparse.Namespace) -> list[Workload]:
@@ -85,10 +93,11 @@ def write(options: argparse.Namespace, results: Results, started: str, before: d
 def main() -> int:
     options = parse()
     started, clock, before = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic(), machine.describe()
-    results = asyncio.run(run(options))
+    results = Results()
+    asyncio.run(run(options, results))
     write(options, results, started, before)
     print(f"{time.monotonic() - clock:.0f} s; {len(results.failures)} did not run")
-    return 1 if any(failure.route in SMOKE_ROUTES for failure in results.failures) else 0
+    return 1 if any(failure.route in (*SMOKE_ROUTES, EVERYTHING) for failure in results.failures) else 0
 
 
 if __name__ == "__main__":

@@ -32,16 +32,16 @@ def build(document: Document, variant: Variant) -> None:
     """Fill an empty Document; the models that the client must find carry names."""
     global _newest_document
     x = np.linspace(0, 10, variant.points)
-    line = ColumnDataSource(dict(x=x, y=np.sin(x)), name="line")
-    rows = ColumnDataSource(dict(t=[], v=[]), name="rows")
-    array = ColumnDataSource(dict(a=np.zeros(1)), name="array")
+    line = ColumnDataSource({"x": x, "y": np.sin(x)}, name="line")
+    rows = ColumnDataSource({"t": [], "v": []}, name="rows")
+    array = ColumnDataSource({"a": np.zeros(1)}, name="array")
     slider = Slider(start=0, end=1e9, value=1, step=0.001, name="slider")
     orders = TextInput(name="orders")
     plot = figure(width=400, height=300)
     plot.line("x", "y", source=line)
 
     def rewrite_line(attr: str, old: float, new: float) -> None:
-        line.data = dict(x=x, y=np.sin(x * new))
+        line.data = {"x": x, "y": np.sin(x * new)}
 
     def obey(attr: str, old: str, new: str) -> None:
         order = json.loads(new)
@@ -63,7 +63,7 @@ def stream(document: Document, rows: int) -> None:
     source = document.get_model_by_name("rows")
     assert isinstance(source, ColumnDataSource)
     for number in range(rows):
-        source.stream(dict(t=[number], v=[time.time()]))
+        source.stream({"t": [number], "v": [time.time()]})
 
 
 def stream_from_cell(rows: int, *, locked: bool) -> None:
@@ -90,7 +90,7 @@ def send_lines(document: Document, count: int) -> None:
 
     def rewrite(n: int) -> None:
         if n < count:
-            source.data = dict(x=x, y=np.sin(x * n))
+            source.data = {"x": x, "y": np.sin(x * n)}
         else:
             stream(document, 1)
 
@@ -119,7 +119,7 @@ def _set_array(document: Document, number: float) -> None:
     assert isinstance(source, ColumnDataSource)
     values = NOISE.copy()
     values[0] = number
-    source.data = dict(a=values)
+    source.data = {"a": values}
 
 
 def _on_each_tick(document: Document, count: int, change: Callable[[int], None]) -> None:

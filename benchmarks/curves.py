@@ -20,7 +20,7 @@ POINTS = (200, 2_000, 20_000, 200_000)
 MODELS = (57, 257, 1_057, 4_057)
 SESSIONS = (1, 10, 50)
 VIEWS = (1, 5, 20, 50)
-KERNELS = (1, 2, 4, 8)
+KERNELS = (1, 2, 4)
 VARIANTS = tuple(sorted({Variant(points=count) for count in POINTS} | {Variant(models=count) for count in MODELS}))
 
 

@@ -41,7 +41,7 @@ class Jupyter:
         arguments = (
             *("-m", "jupyter_server", "--no-browser", "--allow-root", f"--ServerApp.port={port}"),
             *("--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"),
-            f"--ServerApp.jpserver_extensions={ {name: True for name in extensions} }",
+            f"--ServerApp.jpserver_extensions={dict.fromkeys(extensions, True)}",
             "--KernelManager.transport=ipc",
         )
         environment = {
