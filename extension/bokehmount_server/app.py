@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Bytes, Float, Integer, List, Unicode
+from tornado.ioloop import IOLoop
+from traitlets import Any as AnyValue
+from traitlets import Bool, Bytes, Dict, Float, Integer, List, Unicode, default
 
 from bokehmount.tokens import Tokens
 
 from .door import Viewer
+from .jupyter_apps import HostedApps, IndexHandler
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
 from .kernels.control_carrier import MESSAGE_TYPE
@@ -23,6 +28,7 @@ from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, RESTARTED, Links
 from .kernels.socket_carrier import LocalSockets
 from .requests import TokenPolicy
+from .sources import applications_of
 from .views import BUSY, Views
 from .websocket import Limits, ViewerSocket
 
@@ -37,8 +43,19 @@ class BokehMount(ExtensionApp):
     name = "bokehmount"
     description = "Serve live Bokeh apps from the Jupyter server."
     load_other_extensions = True
+    aliases = {  # noqa: RUF012 - a plain attribute in the base class too
+        "linger": "BokehMount.linger",
+        "prefix": "BokehMount.prefix",
+    }
 
     prefix = Unicode("bokeh", help="Where apps are served, below the server's base URL.").tag(config=True)
+    apps = Dict(
+        key_trait=Unicode(),
+        value_trait=AnyValue(),
+        help="""Apps that live in the server itself, by their path below the prefix: each is the path of a .py script,
+        of an .ipynb or of a folder with a main.py, a Bokeh Application, or a function app(doc).  As in
+        c.BokehMount.apps = {"/sliders": "apps/sliders.py"}; relative paths begin where the server was started.""",
+    ).tag(config=True)
     linger = Float(15.0, help="Seconds that a session outlives a view that was closed or reloaded.").tag(config=True)
     linger_lost = Float(300.0, help="Seconds that a session outlives a view whose connection broke.").tag(config=True)
     token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
@@ -56,6 +73,17 @@ class BokehMount(ExtensionApp):
     secret_key = Bytes(b"", help="Signs session tokens; made from the server's cookie secret where empty.").tag(
         config=True
     )
+
+    @classmethod
+    def get_extension_package(cls) -> str:
+        """The package by whose name servers enable this extension."""
+        return "bokehmount"
+
+    @default("default_url")
+    def _default_url(self) -> str:
+        """What a browser opens when the extension is run by itself: the only app, or the index."""
+        only = next(iter(self.apps)) if len(self.apps) == 1 else "/"
+        return url_path_join("/", self.prefix, only)
 
     def initialize_settings(self) -> None:
         """Join the parts."""
@@ -75,6 +103,16 @@ class BokehMount(ExtensionApp):
         sockets = LocalSockets(server.runtime_dir) if self.local_sockets and hasattr(socket, "AF_UNIX") else None
         self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets)
         self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
+        self.hosted = HostedApps(
+            applications_of(dict(self.apps), Path.cwd()),
+            base,
+            self.site.view_script,
+            policy,
+            self.views,
+            lambda: self._user_was_active(None),
+            self.linger,
+            self.linger_lost,
+        )
         assert server.event_logger is not None, "the server makes it before its extensions"
         server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
 
@@ -82,20 +120,32 @@ class BokehMount(ExtensionApp):
         """Say where things are."""
         assert self.serverapp is not None, "an extension is initialised by its server"
         # not through self.handlers: those are joined to a base URL that is not escaped, as in /user/a+b(c)/
-        self.serverapp.web_app.add_handlers(".*$", kernel_routes(self.site))  # type: ignore[no-untyped-call]
+        base = self.site.base
+        index = (rf"{re.escape(base.rstrip('/'))}/?", IndexHandler, {"base": base, "paths": self._running})
+        routes = [*kernel_routes(self.site), *self.hosted.routes(), index]
+        self.serverapp.web_app.add_handlers(".*$", routes)  # type: ignore[no-untyped-call]
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """The server's loop runs."""
+        self.hosted.start(IOLoop.current())
+
+    def _running(self) -> list[str]:
+        """The paths of all apps that run now, below the prefix."""
+        kernels = [f"/kernels/{link.kernel_id}{app['app']}" for link in self.links for app in link.apps]
+        return [*self.hosted.paths, *kernels]
 
     async def _on_kernel_action(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         kernel_id, action = data.get("kernel_id"), data.get("action")
         if kernel_id is not None and action in ("restart", "shutdown"):
             self.links.kernel_lost(kernel_id, RESTARTED if action == "restart" else GONE)
 
-    def _user_was_active(self, kernel_id: str) -> None:
+    def _user_was_active(self, kernel_id: str | None) -> None:
         """Cullers are told what users do, never what apps or pings do."""
         now = utcnow()
         self.settings["bokehmount_last_activity"] = now
         if self.serverapp is not None:
             self.serverapp.web_app.settings["bokehmount_last_activity"] = now
-        if kernel_id in self.kernels:
+        if kernel_id is not None and kernel_id in self.kernels:
             kernel: Any = self.kernels.get_kernel(kernel_id)
             kernel.last_activity = now
 
@@ -103,6 +153,7 @@ class BokehMount(ExtensionApp):
         """Leave nothing behind."""
         if self.serverapp is not None and self.serverapp.event_logger is not None:
             self.serverapp.event_logger.remove_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
+        await self.hosted.close()
         await self.links.close()
 
 

@@ -109,7 +109,7 @@ class SessionAnswer(web.RequestHandler):
         """What the app may know of this request."""
         return request_info(self.request, self.user_name, self.site.visible)
 
-    def token(self, info: RequestInfo) -> SessionToken:
+    def session_token(self, info: RequestInfo) -> SessionToken:
         """The token that this request brings, or a new one."""
         more = self.application_context.application.process_request(self.request)
         payload = {**token_payload(info), **more}
@@ -118,7 +118,7 @@ class SessionAnswer(web.RequestHandler):
     def opening(self) -> Opening:
         """What this request may see."""
         info = self.info()
-        return opening_of(self.token(info), info)
+        return opening_of(self.session_token(info), info)
 
 
 class PageAnswer(SessionAnswer):

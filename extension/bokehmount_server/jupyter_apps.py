@@ -1,0 +1,223 @@
+"""Apps whose Documents live in the Jupyter server itself, behind Jupyter's login and origin rules."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from bokeh.application import Application
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+from tornado.ioloop import IOLoop
+
+from bokehmount.apphost import App, AppHost
+from bokehmount.errors import CloseCode
+from bokehmount.page import Place
+
+from .answers import send_page
+from .app_handlers import (
+    AppSite,
+    AutoloadAnswer,
+    FilesAnswer,
+    MetadataAnswer,
+    PageAnswer,
+    SessionAnswer,
+    SocketAnswer,
+    index_page,
+)
+from .contexts import ApplicationContext
+from .jobs import Job
+from .jupyter_base import JupyterPage, JupyterSocket
+from .local_door import LocalDoor
+from .requests import NOTHING_MORE, TokenPolicy
+from .views import Views
+
+__all__ = ("HostedApps", "IndexHandler")
+
+_RESERVED: Final = ("/", "/api", "/kernels", "/static", "/view")
+_CHECK: Final = 5.0
+"""Seconds between looks for sessions that nobody looks at."""
+
+
+class HostedApps:
+    """The apps of this Jupyter server.  `start` it on the server's loop, and `close` it when the server stops.
+
+    Args:
+        applications: the apps by their paths
+        base: ``{base_url}{prefix}/``
+        view_script: the URL of the view script
+        policy: how session tokens are treated
+        views: the views that listen
+        active: called when a user did something
+        linger: seconds that a session outlives a view that said goodbye
+        linger_lost: seconds that it outlives one whose connection broke
+
+    Raises:
+        ValueError: a path is taken by the server itself
+    """
+
+    def __init__(
+        self,
+        applications: dict[str, Application],
+        base: str,
+        view_script: str,
+        policy: TokenPolicy,
+        views: Views,
+        active: Callable[[], None],
+        linger: float,
+        linger_lost: float,
+    ) -> None:
+        self._base = base
+        self._lingers = (linger, linger_lost)
+        self._host = AppHost()
+        for path, application in applications.items():
+            if path == "/" or any(path == taken or path.startswith(f"{taken}/") for taken in _RESERVED[1:]):
+                raise ValueError(f"no app can be at {path!r}: these paths are the server's own: {', '.join(_RESERVED)}")
+            self._host.add(App(path, ApplicationContext(application, url=path), path.strip("/")))
+        self._door = LocalDoor(self._host)
+        self.site = AppSite(self._door, policy, NOTHING_MORE, Place(base, view_script), active, views)
+        self._job: Job | None = None
+
+    def start(self, io_loop: IOLoop) -> None:
+        """Let the apps know that the server was loaded; begin to end unused sessions."""
+        for app in self._host:
+            app.context.run_on(io_loop)  # type: ignore[attr-defined]  # we made it of our class
+            io_loop.add_callback(app.context.run_load_hook)
+        self._job = Job(io_loop, lambda: self._host.expire(*self._lingers), _CHECK)
+        self._job.start()
+
+    async def close(self) -> None:
+        """End the sessions with their hooks, and let the apps know that the server stops."""
+        if self._job is not None:
+            self._job.stop()
+        self._door.close(CloseCode.GOING_AWAY, "the server stops")
+        for app in self._host:
+            try:
+                await asyncio.wait_for(app.context.end_all(), 5.0)
+            finally:
+                app.context.run_unload_hook()
+
+    @property
+    def paths(self) -> list[str]:
+        """The apps' paths."""
+        return sorted(app.path for app in self._host)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The apps for the front end, with URLs below the server's prefix."""
+        return [
+            {
+                "app": app.path,
+                "title": app.title,
+                "url": app.path.lstrip("/"),
+                "sessions": len(list(app.context.sessions)),
+            }
+            for app in self._host
+        ]
+
+    def routes(self) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+        """The routes, each with its handler; they begin at the server's root."""
+        base = re.escape(self._base.rstrip("/"))
+        routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
+            (rf"{base}/static/(.*)", HostedFiles, {"path": None}),
+        ]
+        for app in self._host:
+            given = {"site": self.site, "application_context": app.context}
+            below = base + re.escape(app.path)
+            routes += [
+                (rf"{below}/?", HostedPage, given),
+                (rf"{below}/ws", HostedSocket, given),
+                (rf"{below}/autoload\.js", HostedAutoload, given),
+                (rf"{below}/metadata", HostedMetadata, given),
+                (rf"{below}/static/(.*)", HostedFiles, {"path": app.application.static_path}),
+            ]
+        return routes
+
+
+class _Hosted(SessionAnswer):
+    def initialize(self, site: AppSite, application_context: ApplicationContext) -> None:
+        self._site = site
+        self.application_context = application_context
+
+    @property
+    def site(self) -> AppSite:
+        """What all handlers share."""
+        return self._site
+
+    @property
+    def trusted(self) -> bool:
+        """A client with the server's own token may name any session."""
+        return bool(self.token_authenticated)  # type: ignore[attr-defined]  # of JupyterHandler
+
+    @property
+    def user_name(self) -> str | None:
+        """Who is logged in."""
+        return str(self.current_user.username)
+
+
+class HostedPage(_Hosted, PageAnswer, JupyterPage):  # type: ignore[misc]
+    """The page of an app."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, *args: str) -> None:
+        """Send it."""
+        await self.answer(*args)
+
+
+class HostedAutoload(_Hosted, AutoloadAnswer, JupyterPage):  # type: ignore[misc]
+    """The script that draws an app into another page."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, *args: str) -> None:
+        """Send it."""
+        await self.answer(*args)
+
+
+class HostedMetadata(_Hosted, MetadataAnswer, JupyterPage):  # type: ignore[misc]
+    """What an app says of itself."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, *args: str) -> None:
+        """Send it."""
+        await self.answer(*args)
+
+
+class HostedFiles(FilesAnswer, JupyterPage):
+    """BokehJS, extension files and an app's own files."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, path: str, include_body: bool = True) -> None:  # type: ignore[override]
+        """Send one."""
+        await self.send_file(path, scope="private")
+
+
+class HostedSocket(_Hosted, JupyterSocket, SocketAnswer):  # type: ignore[misc]
+    """The WebSocket of an app."""
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Check the token and look at the session that it names."""
+        SocketAnswer.open(self, *args, **kwargs)
+
+    def on_message(self, message: str | bytes) -> None:
+        SocketAnswer.on_message(self, message)
+
+    def on_close(self) -> None:
+        SocketAnswer.on_close(self)
+
+
+class IndexHandler(JupyterPage):
+    """The index of the apps that run now."""
+
+    def initialize(self, base: str, paths: Callable[[], list[str]]) -> None:
+        self._base, self._paths = base, paths
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send it."""
+        send_page(self, index_page(self._base.rstrip("/"), self._paths()))
