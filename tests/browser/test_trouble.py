@@ -1,0 +1,190 @@
+"""What a view's user is told, and can do, when something is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from .apps import CLOUD, LOAD, POWER
+from .conftest import OpenNotebook
+from .driver import TOKEN, Cable, Jupyter, Lab, View, eventually
+
+UNTIL_TOLD = """
+from pathlib import Path
+from time import sleep
+while not Path("enough").exists():
+    sleep(0.02)
+"""
+
+
+@pytest.fixture
+def enough(jupyter: Jupyter) -> Iterator[object]:
+    """A file whose presence ends the cell `UNTIL_TOLD`."""
+    path = jupyter.work / "enough"
+    path.unlink(missing_ok=True)
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_a_view_of_a_busy_kernel_says_so_and_opens_by_itself(open_notebook: OpenNotebook, lab: Lab, enough) -> None:
+    notebook = open_notebook(LOAD, POWER + UNTIL_TOLD)
+    notebook.run(0)
+    notebook.start(1)
+    view = notebook.view(1)
+    try:
+        view.wait_says("busy with another cell", "opens by itself", state="busy")
+        assert "kernel busy" in notebook.cell(1).locator(".bokehmount-View-status").inner_text()
+        tab = lab.tab(f"bokeh/kernels/{notebook.kernel_id}/power")
+        tab.wait_says("busy with another cell", state="busy")
+    finally:
+        enough.touch()
+    notebook.wait_ran(1)
+    for shown in (view, tab):
+        shown.wait_drawn()
+    assert notebook.python("len(view.sessions)") == 2, "each view made its session once"
+    assert notebook.cell(1).locator(".bokehmount-View-status").inner_text() == ""
+
+
+def test_a_click_while_the_kernel_is_busy_arrives(open_notebook: OpenNotebook, enough) -> None:
+    notebook = open_notebook(LOAD, POWER, UNTIL_TOLD)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    notebook.start(2)
+    try:
+        button = view.frame.get_by_role("button", name="click me")
+        button.click()
+        view.wait_says("busy with another cell", "carried out when it is free", state="busy")
+        button.click()  # what is said does not cover the app
+        view.set("power", "value", 2)
+    finally:
+        enough.touch()
+    notebook.wait_ran(2)
+    eventually("both clicks", lambda: notebook.python("clicks") == ["click", "click"], page=view.page)
+    eventually("the line to be squares", lambda: view.column("line", "y") == [1, 4, 9], page=view.page)
+    view.wait_drawn()
+
+
+def test_an_app_that_raises_shows_its_traceback_until_it_is_mended(open_notebook: OpenNotebook, lab: Lab) -> None:
+    raising = POWER.replace("    slider = Slider", "    raise ValueError('no data today')\n    slider = Slider")
+    notebook = open_notebook(LOAD, raising)
+    notebook.run(0)
+    for _ in range(2):
+        notebook.run(1)
+        view = notebook.view(1)
+        said = view.wait_says("ValueError: no data today", state="raised")
+        assert "in app\n    raise ValueError('no data today')" in said["detail"]
+        assert "/bokeh/application/" not in said["detail"], "it begins in the user's code"
+        eventually("the traceback in the cell", lambda: "ValueError: no data today" in notebook.text(1), page=lab.page)
+    tab = lab.tab(notebook.python("view.url"))
+    tab.wait_says("ValueError: no data today", state="raised")
+    notebook.edit(1, POWER)
+    notebook.run(1)
+    notebook.view(1).wait_drawn()
+    tab.frame.get_by_role("button", name="Try again").click()
+    tab.wait_drawn()
+
+
+def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(open_notebook: OpenNotebook, lab: Lab) -> None:
+    noisy = POWER.replace(
+        "    def update(attr, old, new):",
+        "    def update(attr, old, new):\n        print('power is', new)\n        if new == 4:\n            1 / 0",
+    )
+    notebook = open_notebook(LOAD, noisy, "'another cell'")
+    for index in range(3):
+        notebook.run(index)
+    view = notebook.view(1).wait_drawn()
+    room = "() => innerHeight"
+    before = view.frame.evaluate(room)
+    view.set("power", "value", 3)
+    view.wait_says("The app printed:", "power is 3")
+    view.set("power", "value", 4)
+    said = view.wait_says("A callback of the app raised:", "ZeroDivisionError")
+    assert "power is 3\npower is 4\n" in said["printed"] and "1 / 0" in said["printed"]
+    eventually("the frame to make room", lambda: view.frame.evaluate(room) > before + 50, page=lab.page)
+    eventually(
+        "the same in the cell that showed the app",
+        lambda: "power is 3\npower is 4\n" in notebook.text(1) and "ZeroDivisionError" in notebook.text(1),
+        page=lab.page,
+    )
+    assert "power" not in notebook.text(2), "and in no other"
+    view.frame.get_by_role("button", name="Dismiss").click()
+    assert view.status()["printed"] == ""
+    eventually("the room to be given back", lambda: view.frame.evaluate(room) <= before + 2, page=lab.page)
+    view.set("power", "value", 2)
+    eventually("the app to work on", lambda: view.column("line", "y") == [1, 4, 9], page=lab.page)
+
+
+def test_a_restarted_kernel_is_told_and_running_the_cell_brings_all_views_back(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    views = [notebook.view(1).wait_drawn(), lab.tab(notebook.python("view.url")).wait_drawn()]
+    notebook.restart_kernel()
+    for view in views:
+        view.wait_says("restarted", "run the app's cell again", state="restarted")
+        assert "Reload" in view.frame.get_by_role("button", name="Reload").inner_text()
+    assert view.frame.locator(".bk-notifications").count() == 0 or view.frame.get_by_text("Reconnect").count() == 0
+    assert "kernel restarted" in notebook.cell(1).locator(".bokehmount-View-status").inner_text()
+    notebook.run(0)
+    notebook.run(1)
+    for view in (notebook.view(1), views[1]):
+        view.wait_drawn()
+        view.set("power", "value", 2)
+        eventually("the app to work again", lambda view=view: view.column("line", "y") == [1, 4, 9], page=lab.page)
+
+
+def test_an_app_that_is_closed_says_so(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER, "%bokehmount", "%bokehmount close power", "%bokehmount close power", CLOUD, "view.close()")
+    for index in range(3):
+        notebook.run(index)
+    assert "power: app, 1 session(s), 1 view(s)" in notebook.text(2) or notebook.view(1).wait_drawn()
+    view = notebook.view(1).wait_drawn()
+    notebook.run(3)
+    view.wait_says("has ended", state="ended")
+    eventually("the hooks", lambda: notebook.python("len(destroyed)") == 1, page=lab.page)
+    assert "ended" in notebook.cell(1).locator(".bokehmount-View-status").inner_text()
+    notebook.run(4)
+    assert "no app is called 'power'" in notebook.text(4)
+    view.frame.get_by_role("button", name="Reload").click()
+    view.wait_says("no app at", state="missing")
+
+    notebook.run(5)
+    figure = notebook.view(5).wait_drawn()
+    notebook.run(6)
+    figure.wait_says("has ended", state="ended")
+    assert notebook.python("view.sessions") == []
+
+
+def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter) -> None:
+    notebook = open_notebook(
+        LOAD, CLOUD, "source.data = {'x': np.arange(1000.0), 'y': np.random.default_rng(1).normal(size=1000)}"
+    )
+    notebook.run(0)
+    notebook.run(1)
+    cable = Cable(jupyter.port)
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        url = f"{jupyter.base}{notebook.python('view.url')}?token={TOKEN}".replace(str(jupyter.port), str(cable.port), 1)
+        page.goto(url)
+        view = View(page).wait_drawn()
+        cable.cut()
+        view.wait_says("connection to the Jupyter server is lost", state="lost")
+        notebook.run(2)
+        cable.mend()
+        expected = notebook.python("source.data['y'].tolist()")
+        eventually("the data of the Document", lambda: view.column("dots", "y") == expected, 40, page)
+        eventually("the words to go", lambda: view.status()["text"] == "", 40, page)
+        # and it is as live as before, in both directions
+        notebook.python("None", "plot.title.text = 'after the cut'")
+        eventually("an edit to arrive", lambda: view.js("model('plot').title.text") == "after the cut", page=page)
+        view.js("void (model('plot').title.text = 'from the browser')")
+        eventually(
+            "an edit to go back", lambda: notebook.python("plot.title.text") == "from the browser", page=notebook.page
+        )
+    finally:
+        context.close()
+        cable.close()
