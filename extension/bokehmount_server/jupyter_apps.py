@@ -156,7 +156,7 @@ class _Hosted(SessionAnswer):
         return str(self.current_user.username)
 
 
-class HostedPage(_Hosted, PageAnswer, JupyterPage):  # type: ignore[misc]
+class HostedPage(_Hosted, PageAnswer, JupyterPage):
     """The page of an app."""
 
     @web.authenticated
@@ -166,7 +166,7 @@ class HostedPage(_Hosted, PageAnswer, JupyterPage):  # type: ignore[misc]
         await self.answer(*args)
 
 
-class HostedAutoload(_Hosted, AutoloadAnswer, JupyterPage):  # type: ignore[misc]
+class HostedAutoload(_Hosted, AutoloadAnswer, JupyterPage):
     """The script that draws an app into another page."""
 
     @web.authenticated
@@ -176,7 +176,7 @@ class HostedAutoload(_Hosted, AutoloadAnswer, JupyterPage):  # type: ignore[misc
         await self.answer(*args)
 
 
-class HostedMetadata(_Hosted, MetadataAnswer, JupyterPage):  # type: ignore[misc]
+class HostedMetadata(_Hosted, MetadataAnswer, JupyterPage):
     """What an app says of itself."""
 
     @web.authenticated
@@ -196,7 +196,7 @@ class HostedFiles(FilesAnswer, JupyterPage):
         await self.send_file(path, scope="private")
 
 
-class HostedSocket(_Hosted, JupyterSocket, SocketAnswer):  # type: ignore[misc]
+class HostedSocket(_Hosted, JupyterSocket, SocketAnswer):
     """The WebSocket of an app."""
 
     def open(self, *args: str, **kwargs: str) -> None:
