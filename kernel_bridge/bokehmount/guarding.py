@@ -36,6 +36,8 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
     def changed(
         model: Model, attr: str, old: Any, new: Any, hint: Any = None, setter: Any = None, callback_invoker: Any = None
     ) -> None:
+        if attr == "subscribed_events":
+            model._update_event_callbacks()  # Bokeh does so only when a model joins its Document
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
         notify_change(

@@ -145,9 +145,12 @@ def state(document: Document) -> dict[str, Any]:
     for model in document.models:
         serializer = Serializer(references=list(document.models), deferred=False)
         values = model.properties_with_values(include_defaults=False)
-        models[model.id] = {
-            name: [plain(value)] if name == "data" else serializer.encode(value) for name, value in values.items()
+        encoded = {
+            name: plain(value) if name == "data" else serializer.encode(value)
+            for name, value in values.items()
+            if repr(value) != repr(model.lookup(name).class_default(type(model)))
         }
+        models[model.id] = {"type": type(model).__name__, **encoded}
     return {"title": document.title, "roots": [root.id for root in document.roots], "models": models}
 
 

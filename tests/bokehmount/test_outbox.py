@@ -487,7 +487,7 @@ def perform(rig: Rig, box: Column, data: ColumnDataSource, what: tuple[Any, ...]
             rig.document.title = text
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(step, max_size=25))
 def test_whatever_is_done_a_browser_ends_with_what_the_document_holds(steps: list[tuple[Any, ...]]) -> None:
     data = source(x=[0.0], y=[0.0])

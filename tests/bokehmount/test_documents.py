@@ -1,0 +1,122 @@
+"""Documents as the wire's JSON, and what a patch speaks of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.document.events import ModelChangedEvent, TitleChangedEvent
+from bokeh.models import ColumnDataSource, Slider
+from bokeh.plotting import figure
+
+from bokehmount import documents, wire
+from bokehmount.errors import ProtocolError
+from bokehmount.wire import Message, MessageType
+
+from .doubles import patch_of, state
+
+
+def made() -> Document:
+    document = Document()
+    plot = figure(title="half \ud83d", width=300)
+    plot.line(np.arange(5.0), np.array([1, 2, 3, 4, 5], dtype=np.int32))
+    document.add_root(plot)
+    document.add_root(ColumnDataSource(data={"t": [1704067200000.0], "n": [np.float64("nan")], "s": ["ü"]}))
+    document.title = "a <title>"
+    return document
+
+
+def test_a_whole_document_comes_back_as_it_was() -> None:
+    document = made()
+    message = wire.decode(wire.encode(wire.pull_doc_reply(wire.pull_doc(), documents.to_json(document))))
+    assert message.buffers == ()
+    assert state(Document.from_json(message.content["doc"])) == state(document)
+
+
+def test_it_is_the_json_that_bokeh_makes_but_for_the_packing_of_arrays() -> None:
+    document = Document()
+    document.add_root(Slider(start=0, end=1, value=0.5))
+    ours = wire.decode(wire.encode(wire.pull_doc_reply(wire.pull_doc(), documents.to_json(document)))).content["doc"]
+    assert ours == document.to_json(deferred=False)
+
+
+def test_models_that_were_pulled_count_as_known() -> None:
+    document = made()
+    documents.to_json(document)
+    assert document.models.synced_references == set(document.models)
+
+
+def test_a_pushed_document_takes_the_place_of_the_old_one() -> None:
+    document, new = Document(), made()
+    document.add_root(Slider(start=0, end=1))
+    expected = state(new)
+    pushed = wire.decode(wire.encode(wire.push_doc(new.to_json())))
+    documents.replace(document, pushed)
+    assert state(document) == expected
+
+
+def test_a_push_without_a_document_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="without a 'doc'"):
+        documents.replace(Document(), Message(MessageType.PUSH_DOC, {}))
+
+
+def test_all_ids_in_a_patch_are_found_however_deep() -> None:
+    content = {
+        "events": [
+            {"model": {"id": "a"}, "new": [1, {"x": [[{"id": "b"}]]}, {"id": "c", "attributes": {"y": {"id": "d"}}}]}
+        ]
+    }
+    assert set(documents.references(content)) == {"a", "b", "c", "d"}
+
+
+def test_a_deep_patch_is_no_trouble() -> None:
+    deep: Any = {"id": "bottom"}
+    for _ in range(5000):
+        deep = [deep]
+    assert list(documents.references({"events": deep})) == ["bottom"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"events": None},
+        {"events": {}},
+        {"events": [None, 5, "x", [], {}, {"kind": "ModelChanged"}]},
+        {
+            "events": [
+                {"model": None, "attr": "x"},
+                {"model": {"id": 5}, "attr": "x"},
+                {"model": {"id": "a"}, "attr": 5},
+            ]
+        },
+    ],
+)
+def test_a_malformed_patch_touches_nothing(content: Any) -> None:
+    assert documents.touched(content) == []
+
+
+def test_a_patch_says_which_properties_it_touches() -> None:
+    document = made()
+    source = document.roots[1]
+    events: list[Any] = []
+    document.on_change(events.append)
+    source.data = {"s": ["a"]}
+    source.stream({"s": ["b"]})
+    source.patch({"s": [(0, "c")]})
+    document.roots[0].width = 400
+    document.title = "other"
+    touched = documents.touched(patch_of(document, events).content)
+    assert touched == [(source.id, "data")] * 3 + [(document.roots[0].id, "width")]
+    assert [documents.key_of(event) for event in events] == [*touched, None]
+
+
+def test_an_event_without_a_model_has_no_key() -> None:
+    document = made()
+    assert documents.key_of(TitleChangedEvent(document, "x")) is None
+    assert documents.key_of(ModelChangedEvent(document, document.roots[0], "width", 1)) == (
+        document.roots[0].id,
+        "width",
+    )
