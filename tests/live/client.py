@@ -1,4 +1,4 @@
-"""A real Jupyter server in a process of its own, and what a browser, a notebook front end and an administrator do to it.
+"""A real Jupyter server in a process of its own, and what browsers, notebooks and administrators do to it.
 
 Nothing here knows how bokehmount works inside: only URLs, subprotocols and messages.  Everything async belongs to the
 loop on which it was made; each wait ends with a sentence that says what did not come.
@@ -79,7 +79,7 @@ def free_port() -> int:
         return port
 
 
-# The server ------------------------------------------------------------------------------------------------------------
+# The server ----------------------------------------------------------------------------------------------------------
 
 
 class JupyterServer:
@@ -202,7 +202,7 @@ class JupyterServer:
         return {model["id"]: model for model in self.api("api/kernels")}
 
 
-# A notebook ------------------------------------------------------------------------------------------------------------
+# A notebook ----------------------------------------------------------------------------------------------------------
 
 
 class CellFailed(AssertionError):
@@ -266,8 +266,8 @@ class Notebook:
 
     async def open(self) -> Notebook:
         """Connect to the kernel's channels."""
-        url = f"{self.server.url.replace('http', 'ws', 1)}api/kernels/{self.kernel_id}/channels?session_id={self._session}"
-        request = HTTPRequest(url, headers={"Authorization": f"token {self.server.token}"})
+        url = f"{self.server.url}api/kernels/{self.kernel_id}/channels?session_id={self._session}"
+        request = HTTPRequest(url.replace("http", "ws", 1), headers={"Authorization": f"token {self.server.token}"})
         self._socket = await websocket_connect(request, max_message_size=2**30)
         self._reader = asyncio.ensure_future(self._read(self._socket))
         return self
@@ -287,6 +287,7 @@ class Notebook:
             cell.messages.append((time.monotonic(), message))
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 cell.ended.set()
+        channels.close()
 
     async def start(self, code: str, cell_id: str | None = None) -> Cell:
         """Begin to run a cell; with the id of another it is the same cell, run again."""
@@ -325,7 +326,7 @@ class Notebook:
         return f"bokeh/kernels/{view['kernel_id']}{view['app']}"
 
 
-# A browser -------------------------------------------------------------------------------------------------------------
+# A browser -----------------------------------------------------------------------------------------------------------
 
 
 class WebSocketRefused(Exception):
@@ -427,7 +428,7 @@ class Browser:
             async with self.status(page.url, page.token) as status:
                 outcome = await eventually(
                     "an outcome of a shell",
-                    lambda: set(status.states) - {"starting", "busy"},  # noqa: B023
+                    lambda: set(status.states) - {"starting", "busy"},
                 )
             mark = "&" if "?" in path else "?"
             again = f"{path}{mark}bokeh-token={page.token}" if outcome == {"ready"} else path
@@ -478,7 +479,7 @@ async def _gone(connection: WebSocketClientConnection, reader: asyncio.Task[None
     with contextlib.suppress(TimeoutError, Exception):
         await asyncio.wait_for(asyncio.shield(reader), seconds)
     if not reader.done():
-        if connection.protocol is not None:
+        if connection.protocol is not None and connection.protocol.stream is not None:
             connection.protocol.stream.close()
         await asyncio.wait([reader], timeout=2)
     if not reader.cancelled() and reader.done():
@@ -496,6 +497,7 @@ class StatusSocket:
     async def _read(self) -> None:
         while (text := await self._connection.read_message()) is not None:
             self.messages.append((time.monotonic(), json.loads(text)))
+        self._connection.close()
 
     @property
     def states(self) -> list[str]:
@@ -575,6 +577,7 @@ class BokehSocket:
             if len(frames) == needed:
                 self._take(frames)
                 frames, needed = [], 3
+        self.connection.close()
 
     def _take(self, frames: list[str | bytes]) -> None:
         pairs = zip(frames[3::2], frames[4::2], strict=True)
@@ -666,7 +669,9 @@ class AppView:
         return await self.connect()
 
     async def connect(self) -> AppView:
-        """Open the WebSocket of a page that is there, and draw."""
+        """Open the WebSocket of a page that is there, and draw; also once more."""
+        if self._socket is not None:
+            await self._socket.close()
         path = self.path.partition("?")[0]
         connection = await self.browser.socket(path, ["bokeh", self.page.token])
         self._socket = BokehSocket(connection, self._heard)

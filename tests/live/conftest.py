@@ -43,6 +43,18 @@ SIZE_LIMIT = 2**20
 
 MOST_SECONDS = 90
 
+SIGNS_OF_TROUBLE = (
+    "Uncaught exception",
+    "never retrieved",
+    "Exception in callback",
+    "Task was destroyed",
+    "bokehmount: a WebSocket failed",
+    "bokehmount: could not answer",
+    "the server sent something else",
+    "sent something else than a link message",
+)
+"""What a log holds when one of us, not a user, made a mistake."""
+
 
 @pytest.fixture(autouse=True)
 def runner() -> Iterator[asyncio.Runner]:
@@ -62,7 +74,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         async with asyncio.timeout(MOST_SECONDS):
             await pyfuncitem.obj(**arguments)
 
-    pyfuncitem.funcargs["runner"].run(bounded())
+    loop: Any = pyfuncitem.funcargs["runner"]
+    loop.run(bounded())
     return True
 
 
@@ -94,7 +107,13 @@ class Servers:
         self._stack.close()
         for server in self._running.values():
             log = server.log.read_text()
-            assert "Traceback" not in log, f"the server logged a traceback:\n{log[-6000:]}"
+            for sign in SIGNS_OF_TROUBLE:
+                assert sign not in log, f"the server or a kernel logged {sign!r}:\n{_around(log, sign)}"
+
+
+def _around(log: str, sign: str) -> str:
+    place = log.index(sign)
+    return log[max(0, place - 500) : place + 3000]
 
 
 @pytest.fixture(scope="session")

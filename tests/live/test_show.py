@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,7 +131,7 @@ async def test_a_running_cells_edits_are_seen_while_it_runs(browser: Browser, no
         patches = [message for message in view.socket.messages if message.kind == "PATCH-DOC"]
         assert len(patches) == 6, [message.content for message in patches]
         arrivals = [message.time - begun for message in patches]
-        gaps = [after - before for before, after in zip(arrivals, arrivals[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(arrivals)]
         assert all(gap > 0.1 for gap in gaps), f"not one by one: {arrivals}"
         assert patches[0].time < idle - 1.0 and patches[-1].time < idle - 0.1, f"{arrivals}, idle at {idle - begun:.2f}"
         assert view["plot"].title.text == "step 5"
@@ -224,7 +226,10 @@ _COUNT = (
 
 async def test_twenty_runs_of_a_cell_leave_nothing_behind(browser: Browser, notebook: Notebook) -> None:
     await notebook.run(_COUNT)
-    code = "from bokeh.plotting import figure\nplot = figure(); plot.line([1, 2], [1, 2])\nshow(sliders, name='a')\nshow(plot, name='b')\nNone"
+    code = (
+        "from bokeh.plotting import figure\nplot = figure(); plot.line([1, 2], [1, 2])\n"
+        "show(sliders, name='a')\nshow(plot, name='b')\nNone"
+    )
     counts: list[list[int]] = []
     for run in range(22):
         await notebook.run(code, "cell-1")
@@ -371,7 +376,7 @@ async def test_a_kernel_shows_the_same_app_to_many_views_at_once(browser: Browse
     await asyncio.gather(*(view.open() for view in views))
     await asyncio.gather(*(view.set("slider", "value", index + 1) for index, view in enumerate(views)))
     for index, view in enumerate(views):
-        await view.shows(f"sin({index + 1}x)", lambda view, value=index + 1: follows_slider(view, value))
+        await view.shows(f"sin({index + 1}x)", partial(follows_slider, value=index + 1))
     assert await notebook.value("len(handle.sessions)") == 8
     for view in views:
         await view.close()
