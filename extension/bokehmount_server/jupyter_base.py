@@ -15,6 +15,8 @@ __all__ = ("AUTH_RESOURCE", "JupyterPage", "JupyterSocket")
 
 AUTH_RESOURCE: Final = "bokeh"
 
+_TOKEN_IN_URL: Final = "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
+
 
 class JupyterPage(JupyterHandler):
     """The base of our pages and files."""
@@ -51,6 +53,15 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Upgrade to a WebSocket."""
         await super().get(*args, **kwargs)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Refuse; a script that sent its token where JupyterHub's servers take none is told where they do."""
+        if status_code == 403 and "token" in self.request.query_arguments and not self._is_somebody():
+            kwargs["reason"] = _TOKEN_IN_URL
+        super().send_error(status_code, **kwargs)
+
+    def _is_somebody(self) -> bool:
+        return getattr(self, "_jupyter_current_user", None) is not None
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError

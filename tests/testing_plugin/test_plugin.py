@@ -99,7 +99,7 @@ def test_a_notebook_is_run_and_its_app_is_seen_moved_and_waited_for(run_notebook
     assert running.execute("len(calls)") == "1", "it came back to its session"
 
     running.execute("handle.close()")
-    with pytest.raises(ViewClosed, match="drawer has ended"):
+    with pytest.raises(ViewClosed, match="app has ended: it was closed"):
         view.wait_until(lambda document: False, "the end")
 
 

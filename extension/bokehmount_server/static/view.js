@@ -87,7 +87,7 @@
     status.box.hidden = !text;
     place(host, isApp && !FINAL.has(newState) ? "over" : "");
     status.text.textContent = text || "";
-    status.box.dataset.kind = FINAL.has(newState) ? "bad" : newState === "busy" || newState === "lost" ? "busy" : "info";
+    status.box.dataset.kind = FINAL.has(newState) ? "bad" : ["busy", "lost", "loggedout"].includes(newState) ? "busy" : "info";
     status.pre.hidden = !(more && more.detail);
     status.pre.textContent = (more && more.detail) || "";
     status.button.hidden = !FINAL.has(newState);
@@ -160,14 +160,47 @@
         return;
       }
       failures += 1;
-      if (failures > 1) {
-        show("lost", "The connection to the Jupyter server is lost; trying again. If you were logged out, log in and reload this page.");
-        status.button.hidden = false;
-        status.button.textContent = "Reload";
-      }
-      setTimeout(listen, Math.min(30000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
+      tryAgain();
     };
   }
+
+  async function tryAgain() {
+    const out = failures > 1 && (await isLoggedOut());
+    if (leaving) return;
+    if (out) {
+      show("loggedout", "You are logged out, or your server was stopped. Log in, and this view goes on.");
+      status.button.hidden = false;
+      status.button.textContent = "Log in";
+      // in a tab of its own, since a login page may not be framed
+      status.button.onclick = () => open(address(false), "_blank", "noopener");
+      return; // until the user comes back to this page
+    }
+    if (failures > 1) {
+      show("lost", "The connection to the Jupyter server is lost; trying again.");
+      status.button.hidden = false;
+      status.button.textContent = "Reload";
+    }
+    setTimeout(listen, Math.min(30000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
+  }
+
+  /** A WebSocket that is refused doesn't say why; a request does. JupyterHub refuses requests without its token. */
+  async function isLoggedOut() {
+    const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
+    if (xsrf === null) return false;
+    try {
+      const asked = { cache: "no-store", redirect: "manual", headers: { "X-XSRFToken": xsrf[1] } };
+      const answer = await fetch(script.src, asked);
+      return answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403;
+    } catch {
+      return false;
+    }
+  }
+
+  function comeBack() {
+    if (state === "loggedout" && socket === null && !document.hidden) listen();
+  }
+  addEventListener("focus", comeBack);
+  document.addEventListener("visibilitychange", comeBack);
 
   function heard(message) {
     switch (message.state) {
@@ -175,7 +208,7 @@
         if (isShell) {
           location.replace(address(true));
         } else {
-          if (state === "lost" && lostEvent !== null) lostEvent.reconnect();
+          if ((state === "lost" || state === "loggedout") && lostEvent !== null) lostEvent.reconnect();
           show("ready", "");
         }
         break;

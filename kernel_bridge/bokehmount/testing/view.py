@@ -265,6 +265,7 @@ class View:
                 self._replies.clear()
                 raise ValueError(f"the app refused: {reply.content['text']}")
         self._replies.clear()
+        self.round_trip()  # what the callbacks changed comes after the app's OK
 
     def _reply_to(self, message: Message, what: str) -> Message:
         self._write(message)

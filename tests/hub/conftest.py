@@ -1,0 +1,77 @@
+"""One hub for the whole run, with the people's servers started together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import nbformat
+import pytest
+
+from bokehmount.testing import RunningNotebook
+
+from .hub import Hub, HubUser
+
+ODD_NAMES = ["a@b.org", "ann (x)[y]", "zoë+ж"]
+"""Names that are encoded in the base URL, or that mean something in a route's pattern."""
+
+SETUP = """\
+%load_ext bokehmount
+import numpy as np
+from bokehmount import show
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, Slider
+from bokeh.plotting import figure
+
+calls = []
+
+def waves(doc):
+    calls.append(doc)
+    x = np.linspace(0, 10, 200)
+    source = ColumnDataSource({"x": x, "y": np.sin(x)}, name="source")
+    plot = figure(height=200, name="plot")
+    plot.line("x", "y", source=source)
+    slider = Slider(start=0, end=10, value=1, name="slider", title="Frequency")
+
+    def moved(attr, old, new):
+        source.data = {"x": x, "y": np.sin(new * x)}
+
+    slider.on_change("value", moved)
+    doc.add_root(column(slider, plot))
+
+handle = show(waves, name="waves")
+"""
+
+
+def notebook(*sources: str) -> Any:
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def people(hub: Hub) -> dict[str, HubUser]:
+    return hub.start(["alice", "bob", *ODD_NAMES])
+
+
+@pytest.fixture(scope="session")
+def alice(people: dict[str, HubUser]) -> HubUser:
+    return people["alice"]
+
+
+@pytest.fixture(scope="session")
+def bob(people: dict[str, HubUser]) -> HubUser:
+    return people["bob"]
+
+
+@pytest.fixture(scope="session")
+def waves(alice: HubUser) -> Iterator[RunningNotebook]:
+    """Alice's notebook, which shows an app."""
+    with RunningNotebook.run(alice, notebook(SETUP)) as running:
+        yield running

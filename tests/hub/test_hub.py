@@ -1,0 +1,218 @@
+"""Behind a real JupyterHub: URLs, logins, tokens, who may see what, activity, and proxies that cut connections."""
+
+from __future__ import annotations
+
+import json
+import time
+from urllib.parse import quote, urlencode, urlsplit
+
+import numpy as np
+import pytest
+from tornado.httpclient import HTTPClientError
+
+from bokehmount.testing import RunningNotebook, View, ViewClosed, Visitor
+
+from .conftest import ODD_NAMES, SETUP, notebook
+from .hub import Hub, HubUser, Login, Wire
+
+pytestmark = pytest.mark.timeout(240)
+
+CORS = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
+
+
+def app_path(running: RunningNotebook) -> str:
+    return f"bokeh/kernels/{running.kernel_id}/waves"
+
+
+def refusal(visitor: Visitor, path: str, *subprotocols: str) -> HTTPClientError:
+    """What the server says to a WebSocket that it does not want."""
+    with pytest.raises(HTTPClientError) as caught:
+        visitor.open(path, subprotocols)
+    return caught.value
+
+
+def test_a_logged_in_browser_sees_the_app_through_the_proxy(alice: HubUser, waves: RunningNotebook) -> None:
+    assert urlsplit(alice.url).path == "/hub-prefix/user/alice/"
+    with waves.open() as view:
+        view.set("slider", value=3)
+        np.testing.assert_allclose(view["source"].data["y"], np.sin(3 * np.linspace(0, 10, 200)))
+        files = [
+            word
+            for word in view.page.split('"')
+            if ("static" in word and word.endswith((".js", ".css"))) or "?v=" in word
+        ]
+        assert files and all(file.startswith("/hub-prefix/user/alice/bokeh/") for file in files), files
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_user_name_that_is_encoded_in_the_url(people: dict[str, HubUser], name: str) -> None:
+    user = people[name]
+    assert urlsplit(user.url).path.startswith("/hub-prefix/user/")
+    with RunningNotebook.run(user, notebook(SETUP)) as running, running.open() as view:
+        view.set("slider", value=2)
+        np.testing.assert_allclose(view["source"].data["y"][1], np.sin(2 * 10 / 199))
+        assert [app["app"] for app in json.loads(user.script().get("bokeh/api/apps").body)["apps"]] == ["/waves"]
+        user.api("GET", "status")
+        running.execute("handle.close()")
+
+
+def test_a_script_logs_in_with_a_token_in_a_header(alice: HubUser, waves: RunningNotebook) -> None:
+    with waves.open(visitor=alice.script()) as view:
+        view.set("slider", value=5)
+        assert view["slider"].value == 5
+    nobody = Visitor(alice.background, alice.url)
+    said = refusal(nobody, f"{app_path(waves)}/ws?token={alice.token}", "bokeh", view.token)
+    assert said.code == 403
+    assert said.message == "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
+
+
+def test_the_hub_refuses_requests_of_scripts_in_pages_without_an_xsrf_token(
+    alice: HubUser, waves: RunningNotebook
+) -> None:
+    """The rule that our pages live with: what they need comes by navigation, script elements and WebSockets."""
+    login = Login(alice)
+    visitor = login.visitor()
+    assert visitor.get(app_path(waves), CORS).code == 403
+    assert visitor.get("bokeh/api/apps", CORS).code == 403
+    xsrf = dict(part.split("=", 1) for part in visitor.headers["Cookie"].split("; "))["_xsrf"]
+    assert visitor.get("bokeh/api/apps", {**CORS, "X-XSRFToken": xsrf}).code == 200
+
+
+def test_nobody_reaches_somebody_elses_app(alice: HubUser, bob: HubUser, waves: RunningNotebook) -> None:
+    with waves.open() as view:
+        session_id = waves.execute("print(handle.sessions[-1].id)").strip()
+        static = next(word for word in view.page.split('"') if "/static/js/bokeh.min.js" in word)
+        path = app_path(waves)
+        at_alice = Login(bob, at=alice)
+        assert at_alice.landed.status_code == 403, "the hub itself says no"
+        intruders = {
+            "his cookies": Visitor(alice.background, alice.url, at_alice.visitor().headers),
+            "his own server's cookies": Visitor(alice.background, alice.url, Login(bob).visitor().headers),
+            "his token": Visitor(alice.background, alice.url, {"Authorization": f"token {bob.token}"}),
+            "nothing": Visitor(alice.background, alice.url),
+        }
+        before = waves.execute("(len(calls), len(handle.sessions))")
+        for who, intruder in intruders.items():
+            asked = [
+                path,
+                f"{path}?{urlencode({'bokeh-token': view.token})}",
+                f"{path}?{urlencode({'bokeh-session-id': session_id})}",
+                f"{path}/autoload.js?bokeh-autoload-element=x",
+                f"{path}/metadata",
+                static,
+                "bokeh/view/view.js",
+                "bokeh/api/apps",
+            ]
+            for url in asked:
+                answer = intruder.get(url)
+                assert answer.code in (302, 403), f"{who}: {url}: {answer.code}"
+                assert b"docs_json" not in answer.body and session_id.encode() not in answer.body
+            ended = intruder.ask("DELETE", f"bokeh/api/kernels/{waves.kernel_id}/apps/waves")
+            assert ended.code in (302, 403), f"{who}: {ended.code}"
+            for subprotocol in ("bokeh", "bokehmount"):
+                assert refusal(intruder, f"{path}/ws", subprotocol, view.token).code == 403, who
+        assert waves.execute("(len(calls), len(handle.sessions))") == before
+
+        # alice's session token opens nothing on bob's own server, where he is somebody
+        on_his_own = bob.script()
+        assert on_his_own.get(f"{path}?{urlencode({'bokeh-token': view.token})}").code == 404
+        socket = on_his_own.open(f"{path}/ws", ["bokeh", view.token])
+        assert getattr(socket.receive(10), "code", None) in (4401, 4404)
+        view.round_trip()
+
+
+def test_a_page_of_another_origin_opens_no_websocket(alice: HubUser, waves: RunningNotebook) -> None:
+    visitor = alice.visitor()
+    with waves.open() as view, pytest.raises(HTTPClientError) as caught:
+        visitor.open(f"{app_path(waves)}/ws", ["bokeh", view.token], {"Origin": "http://evil.example"})
+    assert caught.value.code == 403
+
+
+def test_logged_out_is_out(alice: HubUser, waves: RunningNotebook) -> None:
+    login = Login(alice)
+    with waves.open(visitor=login.visitor()) as view:
+        login.logout()
+        after = login.visitor()
+        assert after.get(app_path(waves)).code == 302
+        for subprotocol in ("bokeh", "bokehmount"):
+            assert refusal(after, f"{app_path(waves)}/ws", subprotocol, view.token).code == 403
+
+
+def last_activity(hub: Hub, name: str) -> str:
+    return str(hub.api("GET", f"users/{quote(name)}")["servers"][""]["last_activity"])
+
+
+def reported(user: HubUser) -> str:
+    """What this user's server calls its own last activity."""
+    return str(user.api("GET", "status")["last_activity"])
+
+
+def test_use_is_activity_and_pings_and_streams_are_not(bob: HubUser, hub: Hub) -> None:
+    stream = SETUP + (
+        "from bokeh.io import curdoc\n"
+        "def ticker(doc):\n"
+        "    source = ColumnDataSource({'x': [0.0]}, name='ticks')\n"
+        "    slider = Slider(start=0, end=10, value=1, name='slider')\n"
+        "    doc.add_root(source)\n"
+        "    doc.add_root(slider)\n"
+        "    doc.add_periodic_callback(lambda: source.stream({'x': [1.0]}, 50), 50)\n"
+        "show(ticker, name='ticker')\n"
+    )
+    with RunningNotebook.run(bob, notebook(stream)) as running:
+        view = running.open("ticker", visitor=bob.script())
+        view.round_trip()
+        time.sleep(0.5)
+        watcher = bob.script()
+        before = json.loads(watcher.get("api/status").body)["last_activity"]
+        ticks = len(view["ticks"].data["x"])
+        view.wait_until(lambda document: len(view["ticks"].data["x"]) > ticks + 20, "twenty ticks")
+        # asking for the status is itself no activity
+        assert json.loads(watcher.get("api/status").body)["last_activity"] == before
+        view.set("slider", value=2)
+        after = json.loads(watcher.get("api/status").body)["last_activity"]
+        assert after > before
+        hub.until(lambda: last_activity(hub, "bob") >= after[:19], "the hub to hear of the use")
+        view.close()
+        heard = last_activity(hub, "bob")
+        time.sleep(2.5)
+        assert last_activity(hub, "bob") == heard, "an app that streams to nobody is not in use"
+
+
+def test_a_proxy_that_cuts_idle_connections_keeps_the_session(alice: HubUser, waves: RunningNotebook, hub: Hub) -> None:
+    """Limit and ping interval are both shortened here; by default it is 25 s, below the usual 60 s."""
+    with Wire(hub.port, idle=4.0) as wire:
+        near = alice.url.replace(str(hub.port), str(wire.port))
+        visitor = Visitor(alice.background, near, {"Authorization": f"token {alice.token}"})
+        with View(visitor, app_path(waves)) as view:
+            calls = waves.execute("len(calls)")
+            waves.execute("handle.documents[-1].get_model_by_name('slider').value = 4")
+            # nothing is said for longer than the proxy bears; whoever is cut comes back
+            time.sleep(5.5)
+            if wire.cuts:
+                with pytest.raises(ViewClosed):
+                    view.round_trip()
+                view.reconnect()
+            assert view["slider"].value == 4
+            assert waves.execute("len(calls)") == calls
+
+
+def test_a_dropped_connection_finds_its_session_with_what_happened_meanwhile(
+    alice: HubUser, waves: RunningNotebook, hub: Hub
+) -> None:
+    with Wire(hub.port) as wire:
+        near = alice.url.replace(str(hub.port), str(wire.port))
+        visitor = Visitor(alice.background, near, {"Authorization": f"token {alice.token}"})
+        with View(visitor, app_path(waves)) as view:
+            view.set("slider", value=6)
+            calls = waves.execute("len(calls)")
+            wire.cut()
+            with pytest.raises(ViewClosed):
+                view.round_trip()
+            waves.execute(
+                "source = handle.documents[-1].get_model_by_name('source')\n"
+                "source.data = {'x': np.arange(1000.0), 'y': np.arange(1000.0) ** 2}"
+            )
+            view.reconnect()
+            assert view["slider"].value == 6
+            np.testing.assert_array_equal(view["source"].data["y"], np.arange(1000.0) ** 2)
+            assert waves.execute("len(calls)") == calls, "the app did not run again"
