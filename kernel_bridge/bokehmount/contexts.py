@@ -17,7 +17,7 @@ from bokeh.util.token import get_token_payload
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle, State
 from .session import ServerSession
-from .stage import LogStage, Stage, user_traceback
+from .stage import USER_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 hook(self._server_context)
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, name)
 
     def get_session(self, session_id: str) -> ServerSession:
@@ -289,13 +289,13 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 await self._application.on_session_created(context)
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, "session created hook")
         try:
             with self.stage.entered():
                 self._application.initialize_document(document)
             raise_failures(self._application)
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, f"app {self._url or ''}".strip())
             lifecycle.on(Event.RAISED, time.monotonic())
             raise app_error(error) from error
@@ -389,7 +389,7 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 await self._application.on_session_destroyed(held.context)
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, "session destroyed hook")
         self._run_document_hooks(held)
         return True
@@ -402,7 +402,7 @@ class ApplicationContext:
             try:
                 with self.stage.entered():
                     hook(held.context)
-            except Exception as error:
+            except USER_ERRORS as error:
                 self.stage.raised(error, "session destroyed hook")
 
 

@@ -38,7 +38,7 @@ from .lock import DocumentLock
 from .outbox import Outbox
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
-from .stage import LogStage, Stage
+from .stage import USER_ERRORS, LogStage, Stage
 from .wire import Message, MessageType
 
 if TYPE_CHECKING:
@@ -427,7 +427,7 @@ class ServerSession:
         try:
             with self.stage.entered():
                 result = callback(*args)
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, _name(callback))
         else:
             if inspect.isawaitable(result):
@@ -444,7 +444,7 @@ class ServerSession:
         try:
             with self.stage.entered():
                 result = callback()
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, _name(callback))
             return None
         return self._awaited(result, callback) if inspect.isawaitable(result) else None
@@ -453,7 +453,7 @@ class ServerSession:
         try:
             with self.stage.entered():
                 await awaitable
-        except Exception as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, _name(callback))
 
     def _session_callback_added(self, event: SessionCallbackAdded) -> None:

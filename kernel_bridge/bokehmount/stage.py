@@ -9,11 +9,14 @@ import logging
 import traceback
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ("LogStage", "Stage", "user_traceback")
+__all__ = ("USER_ERRORS", "LogStage", "Stage", "user_traceback")
 
 log = logging.getLogger("bokehmount")
+
+USER_ERRORS: Final = (Exception, SystemExit)
+"""What user code raises and nobody else may suffer from: ``sys.exit()`` in an app ends no kernel and no server."""
 
 _OURS = str(Path(__file__).resolve().parent)
 

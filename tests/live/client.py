@@ -599,7 +599,11 @@ class BokehSocket:
         def found() -> BokehMessage | None:
             return next((message for message in self.messages if message.header.get("reqid") == message_id), None)
 
-        answer: BokehMessage = await eventually(f"a reply to {message_id}", found, seconds)
+        await eventually(f"a reply to {message_id}", lambda: found() or self._reader.done(), seconds)
+        answer = found()
+        assert answer is not None, (
+            f"closed instead of a reply: {self.connection.close_code} {self.connection.close_reason}"
+        )
         return answer
 
     async def ask(self, kind: str, content: Any) -> BokehMessage:
