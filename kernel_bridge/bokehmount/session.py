@@ -481,6 +481,10 @@ class ServerSession:
                 f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
                 "may change it; use doc.add_next_tick_callback(function), which is safe from any thread"
             )
+        if not _is_outdated(event):
+            self._send_soon(event)
+
+    def _send_soon(self, event: DocumentPatchedEvent) -> None:
         self._whole = None
         exclude = self._patching if event.setter is self._as_setter or self._pushing else None
         if not self._pulled or (exclude is not None and self._pulled == {exclude}):
@@ -496,7 +500,7 @@ class ServerSession:
     def send_events(self, events: Sequence[DocumentPatchedEvent]) -> None:
         """Send these events to all connections now, without telling the Document's own listeners."""
         for event in events:
-            self._document_patched(event)
+            self._send_soon(event)
         self.flush()
 
     def _note(self, event: DocumentPatchedEvent, exclude: Connection | None) -> None:
@@ -568,6 +572,15 @@ class ServerSession:
             if model is not None and self._pulled:
                 value = model.lookup(attr).get_value(model)
                 self._outbox.add(ModelChangedEvent(self._document, model, attr, value))
+
+
+def _is_outdated(event: DocumentPatchedEvent) -> bool:
+    """Whether a callback of this change has changed the same again: then browsers were told of that one first."""
+    if type(event) is not ModelChangedEvent:
+        return False
+    descriptor = event.model.lookup(event.attr)
+    value = descriptor.get_value(event.model)
+    return value is not event.new and not descriptor.property.matches(value, event.new)
 
 
 def _name(callback: Callable[..., Any]) -> str:
