@@ -75,7 +75,7 @@ def metrics_svg(metrics: Sequence[Metric], results: Results) -> str:
         found = {
             route: summary for route in results.routes(metric.name) if (summary := results.summary(metric.name, route))
         }
-        if found:
+        if any(summary.median for summary in found.values()):  # all zero, such as lost rows, says it in the table
             body.extend(metric_panel(metric, found, top))
             top += HEAD + ROW * len(found) + GAP
     return document(body, top)
