@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -42,8 +43,20 @@ def resources(root: str) -> Resources:
 
 
 def _bundle(root: str) -> Bundle:
-    # a class of models that was made since then may need more files
-    return _bundle_of(root, len(HasProps.model_class_reverse_map))
+    return _bundle_of(root, _model_classes())
+
+
+def _model_classes() -> int:
+    """How many classes of models there are: one that was made since the last page may need more files.
+
+    Those that an app's script defines go when its session does, and with them their module.  Bokeh keeps them, and
+    then fails to import the module for every page of every app.
+    """
+    classes = HasProps.model_class_reverse_map
+    for name in [name for name in classes if name.startswith("bokeh_app_")]:
+        if classes[name].__module__.partition(".")[0] not in sys.modules:
+            del classes[name]
+    return len(classes)
 
 
 @lru_cache(maxsize=32)
@@ -69,7 +82,7 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     Returns:
         HTML
     """
-    scripts, styles = _rendered(place.root, len(HasProps.model_class_reverse_map))
+    scripts, styles = _rendered(place.root, _model_classes())
     if place.view_script is not None:
         scripts = (
             f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'

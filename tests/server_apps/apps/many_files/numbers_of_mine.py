@@ -1,0 +1,3 @@
+"""What the app draws."""
+
+NUMBERS = [1, 4, 9, 16]
