@@ -30,7 +30,8 @@ def playwright() -> Iterator[Playwright]:
 def browser(playwright: Playwright) -> Iterator[Browser]:
     if shutil.which(CHROMIUM) is None:
         pytest.fail(
-            f"no browser at {CHROMIUM}: install Chromium ('apt-get install chromium') or set CHROMIUM to its path", pytrace=False
+            f"no browser at {CHROMIUM}: install Chromium ('apt-get install chromium') or set CHROMIUM to its path",
+            pytrace=False,
         )
     try:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
@@ -43,7 +44,10 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     if not LABEXTENSION.exists():
-        pytest.fail(f"the labextension is not built: {LABEXTENSION} is missing; run 'jlpm build:prod' in labextension/", pytrace=False)
+        pytest.fail(
+            f"the labextension is not built: {LABEXTENSION} is missing; run 'jlpm build:prod' in labextension/",
+            pytrace=False,
+        )
     with running_jupyter(tmp_path_factory.mktemp("jupyter")) as server:
         yield server
 

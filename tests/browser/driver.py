@@ -136,9 +136,7 @@ class Jupyter:
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """Ask its REST API as the user."""
-        request = urllib.request.Request(
-            self.base + path, method=method, headers={"Authorization": f"token {TOKEN}"}
-        )
+        request = urllib.request.Request(self.base + path, method=method, headers={"Authorization": f"token {TOKEN}"})
         with urllib.request.urlopen(request, timeout=20) as response:
             body = response.read()
         return json.loads(body) if body else None
@@ -283,9 +281,13 @@ class View:
 
         def drawn() -> bool:
             return bool(
-                self.js("doc && doc.roots().length > 0 && Object.keys(Bokeh.index.get_all ? {a: 1} : Bokeh.index).length > 0")
-                and self.frame.evaluate("() => document.querySelector('[data-root-id]')?.shadowRoot != null || "
-                                        "document.querySelector('[data-root-id]')?.childElementCount > 0")
+                self.js(
+                    "doc && doc.roots().length > 0 && Object.keys(Bokeh.index.get_all ? {a: 1} : Bokeh.index).length > 0"
+                )
+                and self.frame.evaluate(
+                    "() => document.querySelector('[data-root-id]')?.shadowRoot != null || "
+                    "document.querySelector('[data-root-id]')?.childElementCount > 0"
+                )
                 and self.status()["text"] == ""
             )
 
@@ -336,7 +338,10 @@ class Notebook:
 
     def command(self, name: str, **args: Any) -> Any:
         """Execute a command of the front end."""
-        return self.page.evaluate("({name, args}) => window.jupyterapp.commands.execute(name, args).then(() => null)", {"name": name, "args": args})
+        return self.page.evaluate(
+            "({name, args}) => window.jupyterapp.commands.execute(name, args).then(() => null)",
+            {"name": name, "args": args},
+        )
 
     def start(self, index: int) -> None:
         """Run a cell without waiting for it to end."""
@@ -382,14 +387,17 @@ class Notebook:
         """A cell's outputs, as they would be saved."""
         return list(
             self.page.evaluate(
-                "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs?.toJSON() ?? []", index
+                "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs?.toJSON() ?? []",
+                index,
             )
         )
 
     def text(self, index: int) -> str:
         """What a cell printed, and its tracebacks."""
         return "".join(
-            "".join(output.get("text", "")) if output["output_type"] == "stream" else "\n".join(output.get("traceback", []))
+            "".join(output.get("text", ""))
+            if output["output_type"] == "stream"
+            else "\n".join(output.get("traceback", []))
             for output in self.outputs(index)
         )
 
@@ -452,9 +460,7 @@ class Lab:
 
     def __init__(self, browser: Browser, server: Jupyter, *, classic: str | None = None, **context: Any) -> None:
         self.server = server
-        self.context = browser.new_context(
-            viewport={"width": 1200, "height": 1000}, reduced_motion="reduce", **context
-        )
+        self.context = browser.new_context(viewport={"width": 1200, "height": 1000}, reduced_motion="reduce", **context)
         self.requests: list[str] = []
         self.context.on("request", lambda request: self.requests.append(request.url))
         self.page = self.context.new_page()

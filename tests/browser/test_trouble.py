@@ -87,7 +87,9 @@ def test_an_app_that_raises_shows_its_traceback_until_it_is_mended(open_notebook
     tab.wait_drawn()
 
 
-def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(open_notebook: OpenNotebook, lab: Lab) -> None:
+def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(
+    open_notebook: OpenNotebook, lab: Lab
+) -> None:
     noisy = POWER.replace(
         "    def update(attr, old, new):",
         "    def update(attr, old, new):\n        print('power is', new)\n        if new == 4:\n            1 / 0",
@@ -117,7 +119,9 @@ def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(o
     eventually("the app to work on", lambda: view.column("line", "y") == [1, 4, 9], page=lab.page)
 
 
-def test_a_restarted_kernel_is_told_and_running_the_cell_brings_all_views_back(open_notebook: OpenNotebook, lab: Lab) -> None:
+def test_a_restarted_kernel_is_told_and_running_the_cell_brings_all_views_back(
+    open_notebook: OpenNotebook, lab: Lab
+) -> None:
     notebook = open_notebook(LOAD, POWER)
     notebook.run(0)
     notebook.run(1)
@@ -137,7 +141,9 @@ def test_a_restarted_kernel_is_told_and_running_the_cell_brings_all_views_back(o
 
 
 def test_an_app_that_is_closed_says_so(open_notebook: OpenNotebook, lab: Lab) -> None:
-    notebook = open_notebook(LOAD, POWER, "%bokehmount", "%bokehmount close power", "%bokehmount close power", CLOUD, "view.close()")
+    notebook = open_notebook(
+        LOAD, POWER, "%bokehmount", "%bokehmount close power", "%bokehmount close power", CLOUD, "view.close()"
+    )
     for index in range(3):
         notebook.run(index)
     assert "power: app, 1 session(s), 1 view(s)" in notebook.text(2) or notebook.view(1).wait_drawn()
@@ -168,7 +174,9 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
     context = browser.new_context()
     try:
         page = context.new_page()
-        url = f"{jupyter.base}{notebook.python('view.url')}?token={TOKEN}".replace(str(jupyter.port), str(cable.port), 1)
+        url = f"{jupyter.base}{notebook.python('view.url')}?token={TOKEN}".replace(
+            str(jupyter.port), str(cable.port), 1
+        )
         page.goto(url)
         view = View(page).wait_drawn()
         cable.cut()

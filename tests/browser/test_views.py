@@ -75,7 +75,9 @@ def test_a_cell_and_a_tab_show_one_app_with_a_session_each(open_notebook: OpenNo
     assert "token" not in tab.page.url, "the address can be copied: it opens a session of its own"
 
     tab.page.close()
-    eventually("the closed tab's session to be destroyed", lambda: notebook.python("len(destroyed)") == 1, page=lab.page)
+    eventually(
+        "the closed tab's session to be destroyed", lambda: notebook.python("len(destroyed)") == 1, page=lab.page
+    )
     assert notebook.python("len(view.sessions)") == 1
 
 
@@ -104,8 +106,9 @@ def test_all_views_of_a_figure_follow_an_edit_in_another_cell(open_notebook: Ope
     for view in views:
         eventually(
             "every view to show the edit",
-            lambda view=view: view.js("model('plot').title.text") == "after"
-            and view.column("dots", "y") == [0, 1, 4, 9, 16],
+            lambda view=view: (
+                view.js("model('plot').title.text") == "after" and view.column("dots", "y") == [0, 1, 4, 9, 16]
+            ),
             page=lab.page,
         )
     assert notebook.python("len(view.sessions)") == 1, "they share one session"
@@ -145,7 +148,9 @@ def test_running_the_cell_again_moves_the_open_views_and_leaves_nothing(open_not
     notebook.view(2).wait_drawn()
     tab = lab.tab(notebook.python("view.url")).wait_drawn()
     first = set(notebook.python("[session.id for session in view.sessions]"))
-    notebook.edit(2, POWER.replace("destroyed, clicks = [], []", "clicks = []").replace("'before'", "'x'").replace("x**new", "-x"))
+    notebook.edit(
+        2, POWER.replace("destroyed, clicks = [], []", "clicks = []").replace("'before'", "'x'").replace("x**new", "-x")
+    )
     notebook.run(2)
     view = notebook.view(2).wait_drawn()
     for shown in (view, tab):
@@ -194,7 +199,7 @@ while not Path("enough").exists():
 
 
 def test_new_tab_opens_one_tab_once(open_notebook: OpenNotebook, lab: Lab) -> None:
-    notebook = open_notebook(LOAD, CLOUD.replace("name=\"cloud\"", "name=\"cloud\", new=\"tab\""))
+    notebook = open_notebook(LOAD, CLOUD.replace('name="cloud"', 'name="cloud", new="tab"'))
     notebook.run(0)
     with lab.context.expect_page() as opened:
         notebook.run(1)
@@ -230,7 +235,9 @@ def test_a_view_can_be_used_by_keyboard_and_read_aloud(open_notebook: OpenNotebo
     assert cell.locator("iframe").get_attribute("title") == "Bokeh app app"
     assert cell.locator(".bokehmount-View-status").get_attribute("aria-live") == "polite"
     assert cell.locator(".bokehmount-View-status").get_attribute("role") == "status"
-    said = view.frame.get_by_role("region", name="What is happening").or_(view.frame.locator("[data-bokehmount=status]"))
+    said = view.frame.get_by_role("region", name="What is happening").or_(
+        view.frame.locator("[data-bokehmount=status]")
+    )
     assert said.count(), "what happens is said in a place of its own"
     link = cell.get_by_role("link", name="Open app in a tab")
     link.focus()
