@@ -152,10 +152,12 @@ def browser(runner: asyncio.Runner, server: JupyterServer) -> Browser:
 def notebook(runner: asyncio.Runner, server: JupyterServer, shared_kernel: str) -> Iterator[Notebook]:
     """A notebook of the module's kernel, bokehmount loaded and the sliders defined; its apps end with the test."""
     notebook = runner.run(Notebook(server, shared_kernel).open())
-    runner.run(notebook.run(SETUP + SLIDERS))
-    yield notebook
-    runner.run(notebook.run("%unload_ext bokehmount\n%load_ext bokehmount"))
-    runner.run(notebook.close())
+    try:
+        runner.run(notebook.run(SETUP + SLIDERS))
+        yield notebook
+        runner.run(notebook.run("%unload_ext bokehmount\n%load_ext bokehmount"))
+    finally:
+        runner.run(notebook.close())
 
 
 @pytest.fixture
@@ -170,9 +172,11 @@ def own_kernel(server: JupyterServer) -> Iterator[str]:
 def own_notebook(runner: asyncio.Runner, server: JupyterServer, own_kernel: str) -> Iterator[Notebook]:
     """A notebook of a kernel that the test may ruin, bokehmount loaded and the sliders defined."""
     notebook = runner.run(Notebook(server, own_kernel).open())
-    runner.run(notebook.run(SETUP + SLIDERS))
-    yield notebook
-    runner.run(notebook.close())
+    try:
+        runner.run(notebook.run(SETUP + SLIDERS))
+        yield notebook
+    finally:
+        runner.run(notebook.close())
 
 
 Neighbour = Callable[[], Awaitable[None]]
@@ -183,7 +187,6 @@ def neighbour(runner: asyncio.Runner, browser: Browser, notebook: Notebook) -> I
     """A view of an app in the module's kernel, which no trouble elsewhere may touch; call it to move its slider."""
     cell = runner.run(notebook.run("show(sliders, name='neighbour')"))
     view = AppView(browser, notebook.path_of(cell.view))
-    runner.run(view.open())
     values = iter(range(2, 1000))
 
     async def works() -> None:
@@ -191,10 +194,13 @@ def neighbour(runner: asyncio.Runner, browser: Browser, notebook: Notebook) -> I
         assert reply.kind == "OK", reply
         assert view.socket.is_open
 
-    runner.run(works())
-    yield works
-    runner.run(works())
-    runner.run(view.close())
+    try:
+        runner.run(view.open())
+        runner.run(works())
+        yield works
+        runner.run(works())
+    finally:
+        runner.run(view.close())
 
 
 @asynccontextmanager

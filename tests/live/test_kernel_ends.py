@@ -61,23 +61,25 @@ async def _alive_again(notebook: Notebook) -> None:
 
 
 async def test_a_kernel_that_is_restarted(browser: Browser, own_notebook: Notebook, neighbour: Neighbour) -> None:
-    async with shown(browser, own_notebook, "show(sliders, name='app')") as view:
-        async with browser.status(view.path, view.page.token) as status:
-            await status.told("ready")
-            own_notebook.server.api(f"api/kernels/{own_notebook.kernel_id}/restart", "POST")
-            code, reason = await view.socket.closed(SOON)
-            assert code == 4503 and "restarted" in reason
-            told = await status.told("restarted")
-            assert "run the app's cell again" in told["text"]
-            page = await browser.final_page(view.path)
-            assert page.status == 503 and "%load_ext" in page.data("text")
-            await neighbour()
-            again = await Notebook(own_notebook.server, own_notebook.kernel_id).open()
-            await again.run(SETUP + SLIDERS + "show(sliders, name='app')")
-            async with browser.view(view.path) as new:
-                await status.told("moved")
-                assert (await new.set("slider", "value", 3)).kind == "OK"
-            await again.close()
+    async with (
+        shown(browser, own_notebook, "show(sliders, name='app')") as view,
+        browser.status(view.path, view.page.token) as status,
+    ):
+        await status.told("ready")
+        own_notebook.server.api(f"api/kernels/{own_notebook.kernel_id}/restart", "POST")
+        code, reason = await view.socket.closed(SOON)
+        assert code == 4503 and "restarted" in reason
+        told = await status.told("restarted")
+        assert "run the app's cell again" in told["text"]
+        page = await browser.final_page(view.path)
+        assert page.status == 503 and "%load_ext" in page.data("text")
+        await neighbour()
+        again = await Notebook(own_notebook.server, own_notebook.kernel_id).open()
+        await again.run(SETUP + SLIDERS + "show(sliders, name='app')")
+        async with browser.view(view.path) as new:
+            await status.told("moved")
+            assert (await new.set("slider", "value", 3)).kind == "OK"
+        await again.close()
 
 
 async def test_a_kernel_that_is_shut_down(browser: Browser, own_notebook: Notebook, neighbour: Neighbour) -> None:

@@ -1,0 +1,154 @@
+"""A server with short-lived tokens; what it leaves behind when it ends; and kernels that are reached over their control
+channel alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .client import BokehSocket, Browser, JupyterServer, Notebook, eventually, running
+from .conftest import BASE_URL, SETUP, SLIDERS, shown
+
+LIFETIME = 2
+
+
+@pytest.fixture(scope="module")
+def server_config() -> dict[str, Any]:
+    return {
+        "BokehMount": {"token_lifetime": LIFETIME, "linger": 0.5, "local_sockets": False},
+        "ServerApp": {"allow_remote_access": False},
+    }
+
+
+async def test_an_expired_token_opens_no_session_but_a_living_one_takes_it(
+    browser: Browser, notebook: Notebook
+) -> None:
+    async with shown(browser, notebook, "handle = show(sliders)") as view:
+        await view.set("slider", "value", 6)
+        await asyncio.sleep(LIFETIME + 1.2)
+        await view.socket.cut()
+        await view.connect()
+        assert view["slider"].value == 6, "the living session takes its token"
+        await view.close()
+        await asyncio.sleep(2.5)
+        assert await notebook.value("len(handle.sessions)") == 0
+        socket = BokehSocket(await browser.socket(view.path, ["bokeh", view.page.token]))
+        code, reason = await socket.closed()
+        assert code == 4410 and "reload the page" in reason
+        page = await browser.final_page(f"{view.path}?bokeh-token={view.page.token}")
+        assert page.status == 410 and "reload" in page.data("text")
+        assert await notebook.value("len(handle.sessions)") == 0
+
+
+# The kernel's control channel alone, as where the kernel is on another machine
+
+
+async def test_over_the_control_channel_an_app_works(browser: Browser, notebook: Notebook) -> None:
+    cell = await notebook.run("handle = show(sliders)")
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        await view.set("slider", "value", 3)
+        await eventually("the callback's output", lambda: "moved to 3" in cell.text)
+        assert "control carrier" in (await notebook.run("%bokehmount")).text
+        script = next(url for url in view.page.scripts if "bokeh.min.js" in url)
+        assert len((await browser.fetch(script)).body) > 500_000
+        (app,) = json.loads((await browser.fetch("bokeh/api/apps")).body)["apps"]
+        assert app["carrier"] == "control"
+
+
+async def test_over_the_control_channel_a_busy_kernel_is_no_hindrance(browser: Browser, notebook: Notebook) -> None:
+    cell = await notebook.run(
+        "from bokeh.plotting import figure\nplot = figure(name='plot')\nplot.scatter([1], [1])\nshow(plot)"
+    )
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        loop = await notebook.start(
+            "import time\nfor step in range(6):\n    plot.title.text = f'step {step}'\n    time.sleep(0.25)"
+        )
+        await view.shows("a step", lambda view: "step" in (view["plot"].title.text or ""))
+        shell = await browser.page(view.path)
+        assert shell.is_shell and shell.seconds < 1.0
+        assert not loop.ended.is_set()
+        await loop.end()
+        await view.shows("the last step", lambda view: view["plot"].title.text == "step 5")
+        patches = [message for message in view.socket.messages if message.kind == "PATCH-DOC"]
+        assert len(patches) == 6
+
+
+async def test_over_the_control_channel_a_killed_kernel_is_noticed(browser: Browser, own_notebook: Notebook) -> None:
+    async with shown(browser, own_notebook, "show(sliders, name='app')") as view:
+        pid = await own_notebook.value("__import__('os').getpid()")
+        begun = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        code, reason = await view.socket.closed(30)
+        print(f"measured: over the control channel a killed kernel is told of after {time.monotonic() - begun:.1f} s")
+        assert code == 4503 and reason
+
+
+# The end
+
+COUNTING = """\
+import asyncio, json, os, threading
+from jupyter_server.serverapp import ServerApp
+cleanup = ServerApp.cleanup_extensions
+def ours():
+    tasks = [repr(task.get_coro()) for task in asyncio.all_tasks()]
+    links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+    return dict(
+        tasks=[task for task in tasks if "bokehmount" in task.lower() or "KernelLink" in task or "Links" in task],
+        threads=sorted(thread.name for thread in threading.enumerate()),
+        sockets=sum("socket" in link for link in links),
+    )
+async def counted(self):
+    before = ours()
+    await cleanup(self)
+    await asyncio.sleep(0.5)
+    with open(%r, "w") as file:
+        json.dump(dict(before=before, after=ours()), file)
+ServerApp.cleanup_extensions = counted
+"""
+
+
+async def test_a_server_that_ends_leaves_nothing_and_one_that_comes_back_finds_nothing_broken(tmp_path: Path) -> None:
+    counts = tmp_path / "counts.json"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "jupyter_server_config.py").write_text(COUNTING % str(counts))
+    with running(JupyterServer(tmp_path, BASE_URL)) as server:
+        browser = await Browser(server).log_in()
+        notebook = await Notebook(server, server.start_kernel()).open()
+        await notebook.run(SETUP + SLIDERS)
+        async with (
+            shown(browser, notebook, "show(sliders)") as view,
+            browser.status(view.path, view.page.token) as status,
+        ):
+            await status.told("ready")
+            folders = list((tmp_path / "runtime").glob("bokehmount-*"))
+            assert len(folders) == 1 and folders[0].stat().st_mode & 0o777 == 0o700
+            busy = await browser.page(view.path)
+            assert busy.status in (200, 202)
+            seconds = await asyncio.to_thread(server.stop)
+            code, reason = await view.socket.closed()
+            assert code in (4503, 1001, 1006, None), (code, reason)
+        await notebook.close()
+        print(f"measured: the server ended after {seconds:.1f} s")
+        counted = json.loads(counts.read_text())
+        before, after = counted["before"], counted["after"]
+        assert before["tasks"], "the count sees tasks of ours while the server runs"
+        assert after["tasks"] == []
+        assert set(after["threads"]) <= set(before["threads"])
+        assert after["sockets"] < before["sockets"]
+        assert not list((tmp_path / "runtime").glob("bokehmount-*"))
+        server.start()
+        browser = await Browser(server).log_in()
+        notebook = await Notebook(server, server.start_kernel()).open()
+        await notebook.run(SETUP + SLIDERS)
+        async with shown(browser, notebook, "show(sliders)") as view:
+            assert (await view.set("slider", "value", 3)).kind == "OK"
+        await notebook.close()
+    for sign in ("never retrieved", "Task was destroyed", "Exception in callback"):
+        assert sign not in server.log.read_text()
