@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
+from typing import Final
 
 from tornado import netutil
 
@@ -21,6 +22,8 @@ __all__ = (
 )
 
 log = logging.getLogger(__name__)
+
+_LAST_PORT: Final = 65535
 
 _ADVICE = {
     errno.EADDRINUSE: "it is in use by another program; give another port, or port=0 for any free one",
@@ -41,10 +44,13 @@ def bind_sockets(address: str | None, port: int) -> tuple[list[socket.socket], i
 
     Raises:
         OSError: the port or the address can't be had; says why and what to do
+        ValueError: it is no port
     """
+    if not 0 <= (port or 0) <= _LAST_PORT:
+        raise ValueError(f"{port!r} is no port: expected a number from 0, for any free one, to {_LAST_PORT}")
     try:
         sockets = netutil.bind_sockets(port or 0, address or None)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         where = f"port {port}" + (f" of address {address!r}" if address else "")
         number = getattr(error, "errno", None)
         why = _ADVICE.get(number or 0, str(error) if number != socket.EAI_NONAME else "there is no such address")

@@ -1,0 +1,279 @@
+"""A server from its start to its end: ports, sockets, certificates, processes, signals and hooks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from bokeh.document import Document
+from bokeh.models import Div
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+
+from bokehmount_server import server as server_module
+from bokehmount_server.server import BaseServer, Server
+from bokehmount_server.tornado import BokehTornado
+from tests.server_apps.serving import Running, serving
+
+
+def app(doc: Document) -> None:
+    request: Any = doc.session_context.request
+    doc.add_root(Div(text=f"{request.remote_ip} {request.protocol} {request.host}", name="request"))
+
+
+def text(running: Running) -> str:
+    return str(running.session().document.get_model_by_name("request").text)
+
+
+def test_a_single_application_is_at_the_root_below_the_prefix() -> None:
+    with serving(app, prefix="some/where/") as running:
+        server = running.server
+        assert server.prefix == "/some/where"
+        assert running.url.endswith("/some/where")
+        assert requests.get(f"{running.url}/", timeout=20).status_code == 200
+        assert requests.get(running.url, timeout=20).status_code == 200
+        assert len(server.get_sessions()) == len(server.get_sessions("/")) == 2
+        session = server.get_sessions("/")[0]
+        assert server.get_session("/", session.id) is session
+        with pytest.raises(ValueError, match="'/nowhere'"):
+            server.get_session("/nowhere", session.id)
+        with pytest.raises(ValueError, match="'/nowhere'"):
+            server.get_sessions("/nowhere")
+        with pytest.raises(Exception, match="no such session"):
+            server.get_session("/", "unknown")
+        assert server.port == int(server.url.split(":")[2].split("/")[0])
+        assert (server.address, server.index, server.unix_socket) == (None, None, None)
+        assert server.io_loop is running.io_loop
+
+
+def test_a_server_is_started_and_stopped_once() -> None:
+    with serving(app) as running:
+        with pytest.raises(RuntimeError, match="started already"):
+            running.do(running.server.start)
+        running.do(running.server.stop)
+        with pytest.raises(RuntimeError, match="stopped already"):
+            running.do(running.server.stop)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(running.url, timeout=20)
+
+
+def test_a_server_that_stops_listening_keeps_its_sessions() -> None:
+    with serving(app) as running:
+        requests.get(running.url, timeout=20)
+        running.do(running.server.unlisten)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(running.url, timeout=20)
+        assert len(running.server.get_sessions()) == 1
+
+
+def test_a_browser_is_opened_at_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(server_module, "view", lambda url, **kwargs: opened.append((url, kwargs)))
+    with serving({"/a": app}, prefix="p") as running:
+        running.server.show("/a", browser="some", new="window")
+        assert opened == [(f"http://localhost:{running.server.port}/p/a", {"browser": "some", "new": "window"})]
+        with pytest.raises(ValueError, match="slash"):
+            running.server.show("a")
+
+
+def test_both_spellings_of_the_http_servers_arguments() -> None:
+    for name in ("http_server_kwargs", "tornado_server_kwargs"):
+        with serving(app, **{name: {"xheaders": True}}) as running:
+            requests.get(running.url, headers={"X-Real-Ip": "10.9.8.7"}, timeout=20)
+            assert text(running).startswith("10.9.8.7 ")
+    with pytest.raises(ValueError, match="the same thing"):
+        Server(app, port=0, http_server_kwargs={"xheaders": True}, tornado_server_kwargs={"xheaders": False})
+
+
+def test_a_proxys_headers_are_believed_only_where_that_was_asked_for() -> None:
+    headers = {"X-Forwarded-For": "10.1.1.1, 10.2.2.2", "X-Scheme": "https"}
+    for kwargs, seen in (
+        ({}, "127.0.0.1 http"),
+        ({"use_xheaders": True}, "10.2.2.2 https"),
+        ({"trusted_proxies": ["10.2.2.2"]}, "10.1.1.1 https"),
+    ):
+        with serving(app, address="127.0.0.1", **kwargs) as running:
+            requests.get(running.url, headers=headers, timeout=20)
+            assert text(running).startswith(seen)
+
+
+tornado_drops_its_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@tornado_drops_its_socket
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with serving(app, unix_socket=path) as running:
+        assert (running.server.unix_socket, running.server.port, running.server.address) == (path, None, None)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b"GET / HTTP/1.0\r\nHost: here\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+    with pytest.raises(OSError, match="unix_socket '/nowhere/s'"):
+        Server(app, unix_socket="/nowhere/s")
+
+
+def make_certificate(folder: Path) -> tuple[str, str]:
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-keyout", key, "-out", cert, "-days", "2"]  # noqa: RUF005
+        + ["-passout", "pass:sesame", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+def test_tls_and_what_can_be_wrong_with_it(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path)
+    with serving(app, ssl_certfile=cert, ssl_keyfile=key, ssl_password="sesame") as running:
+        assert running.server.url.startswith("https://")
+        page = requests.get(running.server.url, verify=cert, timeout=20)
+        assert page.status_code == 200
+    with pytest.raises(OSError, match=r"ssl_certfile '/nowhere.pem' can't be read.*PEM"):
+        Server(app, port=0, ssl_certfile="/nowhere.pem")
+    with pytest.raises(ValueError, match=r"can't be used.*ssl_password"):
+        Server(app, port=0, ssl_certfile=cert, ssl_keyfile=key, ssl_password="wrong")
+    (tmp_path / "bad.pem").write_text("nonsense")
+    with pytest.raises(ValueError, match=r"bad.pem.*expected a certificate"):
+        Server(app, port=0, ssl_certfile=str(tmp_path / "bad.pem"))
+
+
+@tornado_drops_its_socket
+def test_what_makes_no_sense_is_named() -> None:
+    with serving(app) as running, pytest.raises(OSError, match=rf"port {running.server.port}.*in use.*port=0"):
+        Server(app, port=running.server.port)
+    for prefix in ("a b", "a?b", "../a", "a//b", "a#b"):
+        with pytest.raises(ValueError, match="is no URL prefix"):
+            Server(app, port=0, prefix=prefix)
+    with pytest.raises(ValueError, match="'sliders' is no app path"):
+        Server({"sliders": app}, port=0)
+    with pytest.raises(TypeError, match="expected a Bokeh Application"):
+        Server({"/sliders": 5}, port=0)  # type: ignore[dict-item]
+    with pytest.raises(RuntimeError, match="num_procs and io_loop"):
+        Server(app, io_loop=IOLoop(make_current=False), num_procs=2)
+    with pytest.raises(ValueError, match="keep_alive_milliseconds must be 0 or more, not -1"):
+        Server(app, port=0, keep_alive_milliseconds=-1)
+
+
+def test_the_parts_can_be_joined_by_hand() -> None:
+    loop = IOLoop(make_current=False)
+
+    async def run() -> tuple[int, str | None]:
+        tornado_app = BokehTornado({"/": app})
+        with pytest.raises(RuntimeError, match="initialize"):
+            _ = tornado_app.io_loop
+        http = HTTPServer(tornado_app)
+        http.listen(0, "127.0.0.1")
+        server = BaseServer(IOLoop.current(), tornado_app, http)
+        server.start()
+        assert server.tornado_app.io_loop is server.io_loop
+        url = server.url
+
+        def ask() -> int:
+            return requests.get(url, timeout=20).status_code
+
+        status = await server.run_in_background(ask)
+        address = server.address
+        server.stop()
+        await server.closed()
+        return status, address
+
+    assert loop.run_sync(run) == (200, "127.0.0.1")
+    loop.close(all_fds=True)
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import asyncio, os, sys
+    from bokeh.application import Application
+    from bokeh.application.handlers import Handler
+    from bokeh.application.handlers.function import FunctionHandler
+    from bokehmount_server.server import Server
+
+    class Hooks(Handler):
+        def modify_document(self, doc):
+            doc.on_session_destroyed(lambda context: print("document destroyed", flush=True))
+        def on_server_loaded(self, context):
+            print("loaded", os.getpid(), flush=True)
+        def on_server_unloaded(self, context):
+            print("unloaded", os.getpid(), flush=True)
+        async def on_session_destroyed(self, context):
+            await asyncio.sleep(0.05)
+            print("session destroyed", flush=True)
+
+    server = Server(Application(Hooks()), port=int(sys.argv[1]), num_procs=int(sys.argv[2]), address="127.0.0.1")
+    print("port", server.port, flush=True)
+    server.run_until_shutdown()
+    print("returned", flush=True)
+    """
+)
+
+
+class Program:
+    """A server in a process of its own."""
+
+    def __init__(self, *args: object) -> None:
+        command = [sys.executable, "-c", PROGRAM, *map(str, args)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+        self.said: list[str] = []
+
+    def until(self, condition: Callable[[str], bool]) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line.strip())
+            if condition(line):
+                return line
+        raise AssertionError(f"it ended: {self.said}")
+
+    def end(self, number: int) -> list[str]:
+        self.process.send_signal(number)
+        out, _ = self.process.communicate(timeout=60)
+        self.said += out.split("\n")
+        return self.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_after_all_hooks(number: int) -> None:
+    program = Program(0, 1)
+    port = int(program.until(lambda line: line.startswith("port")).split()[1])
+    program.until(lambda line: line.startswith("loaded"))
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
+    said = program.end(number)
+    assert program.process.returncode == 0
+    assert {"session destroyed", "document destroyed", "returned"} <= set(said)
+    assert said.index("session destroyed") < next(i for i, line in enumerate(said) if line.startswith("unloaded"))
+
+
+def test_several_processes_serve_one_port_and_end_together() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Program(port, 2)
+    for _ in range(2):
+        program.until(lambda line: line.startswith("loaded"))
+    for _ in range(5):
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
+    said = program.end(signal.SIGTERM)
+    loaded = {line.split()[1] for line in said if line.startswith("loaded")}
+    unloaded = {line.split()[1] for line in said if line.startswith("unloaded")}
+    assert len(loaded) == 2
+    assert unloaded == loaded
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+        except requests.ConnectionError:
+            return
+    raise AssertionError("a process still serves")
