@@ -56,7 +56,13 @@ class ControlCarrier:
         )
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Send nothing any more, but the word that this link is not known here any longer."""
+        if not self._closed:
+            self.release()
+            self.send_content({"link": self._link, "unknown": True})
+
+    def release(self) -> None:
+        """Send nothing any more: the server knows."""
         self._closed = True
 
 
@@ -107,7 +113,7 @@ class ControlDoor:
     def _lose(self, link: str, why: str) -> None:
         carrier = self._carriers.pop(link, None)
         if carrier is not None and carrier.receiver is not None:
-            carrier.close()
+            carrier.release()
             carrier.receiver.lost(why)
 
     def forget(self, carrier: ControlCarrier) -> None:
