@@ -326,7 +326,10 @@ async def test_an_app_that_exits_does_not_end_the_kernel(
     cell = await notebook.run("import sys\ndef app(doc):\n    sys.exit(3)\nshow(app)")
     page = await browser.final_page(notebook.path_of(cell.view))
     assert page.status == 500 and "SystemExit" in page.data("text")
-    code = "def app(doc):\n    sliders(doc)\n    doc.get_model_by_name('slider').on_change('value', lambda attr, old, new: sys.exit(4))"
+    code = (
+        "def app(doc):\n    sliders(doc)\n"
+        "    doc.get_model_by_name('slider').on_change('value', lambda attr, old, new: sys.exit(4))"
+    )
     async with shown(browser, notebook, f"{code}\nshow(app)") as view:
         assert (await view.set("slider", "value", 3)).kind == "OK"
         assert (await view.set("slider", "value", 4)).kind == "OK"

@@ -90,6 +90,15 @@ async def test_over_the_control_channel_a_killed_kernel_is_noticed(browser: Brow
         assert code == 4503 and reason
 
 
+async def test_over_the_control_channel_bokehmount_can_be_loaded_anew(browser: Browser, notebook: Notebook) -> None:
+    async with shown(browser, notebook, "show(sliders, name='app')") as view:
+        await notebook.run("%unload_ext bokehmount")
+        code, _ = await view.socket.closed()
+        assert code in (4410, 4503)
+    async with shown(browser, notebook, SETUP + "show(sliders, name='app')") as view:
+        assert (await view.set("slider", "value", 3)).kind == "OK"
+
+
 # The end
 
 COUNTING = """\
@@ -98,7 +107,8 @@ from jupyter_server.serverapp import ServerApp
 cleanup = ServerApp.cleanup_extensions
 def ours():
     tasks = [repr(task.get_coro()) for task in asyncio.all_tasks()]
-    links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+    files = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    links = [os.readlink(file) for file in files if os.path.lexists(file)]
     return dict(
         tasks=[task for task in tasks if "bokehmount" in task.lower() or "KernelLink" in task or "Links" in task],
         threads=sorted(thread.name for thread in threading.enumerate()),

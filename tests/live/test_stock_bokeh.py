@@ -55,13 +55,15 @@ with pull_session(url=url, arguments={"token": token}) as session:
     document = session.document
     slider = document.get_model_by_name("slider")
     source = document.get_model_by_name("source")
+    # force_roundtrip would drop the patches that come before its answer
+    wait_for = session._connection._loop_until
     def say(**what): print(json.dumps(what), flush=True)
     say(event="pulled", value=slider.value, points=len(source.data["x"]), id=session.id)
+    before = source.data["y"][1]
     slider.value = 6
-    session.force_roundtrip()
+    wait_for(lambda: source.data["y"][1] != before)
     say(event="pushed", y=float(source.data["y"][1]), x=float(source.data["x"][1]))
-    sys.stdin.readline()
-    session.force_roundtrip()
+    wait_for(lambda: slider.title)
     say(event="changed", title=slider.title)
     from bokeh.models import Div
     document.add_root(Div(text="from the client", name="div"))
@@ -100,7 +102,6 @@ async def test_stock_bokehs_python_client_connects_with_a_jupyter_token(
         assert await notebook.value("[s.id for s in handle.sessions]") == [pulled["id"]]
         await eventually("the callback's output", lambda: "moved to 6" in cell.text)
         await notebook.run("handle.documents[0].get_model_by_name('slider').title = 'from the kernel'")
-        process.stdin.write(b"\n")
         assert (await said("changed"))["title"] == "from the kernel"
         await said("added")
         assert await notebook.value("handle.documents[0].get_model_by_name('div').text") == "from the client"
