@@ -23,9 +23,9 @@ from .door import Viewer
 from .jupyter_apps import HostedApps, IndexHandler
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
-from .kernels.control_carrier import MESSAGE_TYPE
+from .kernels.control_carrier import MESSAGE_TYPE, RESTARTED
 from .kernels.link import KernelLink, LinkListener
-from .kernels.links import GONE, RESTARTED, Links
+from .kernels.links import GONE, Links
 from .kernels.socket_carrier import LocalSockets
 from .requests import TokenPolicy
 from .sources import applications_of

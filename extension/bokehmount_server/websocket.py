@@ -123,14 +123,19 @@ class ViewerSocket:
     def start(self, opening: Opening) -> None:
         """Greet, and ask for the session."""
         self.session_id = opening.session_id
-        self.write([raw(wire.encode(wire.ack()))])
         self._connecting = asyncio.ensure_future(self._connect(opening))
 
     async def _connect(self, opening: Opening) -> None:
+        # the greeting invites messages: the door must know this viewer before the first of them can come
+        connecting = asyncio.ensure_future(self._door.connect(self.path, opening, self))
         try:
-            await self._door.connect(self.path, opening, self)
+            await asyncio.sleep(0)
+            self.write([raw(wire.encode(wire.ack()))])
+            await connecting
         except Exception as error:
             self._socket.fail(error)
+        finally:
+            connecting.cancel()
 
     def on_message(self, fragment: str | bytes) -> None:
         """A fragment came."""

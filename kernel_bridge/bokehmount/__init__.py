@@ -34,14 +34,14 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext bokehmount``: let this kernel host Bokeh apps."""
-    from .kernel.bridge import load
+    from .kernel.loading import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext bokehmount``: end this kernel's apps and undo what loading did."""
-    from .kernel.bridge import unload
+    from .kernel.loading import unload
 
     unload(shell)
 

@@ -153,7 +153,7 @@ def test_live_stream(open_example: OpenExample) -> None:
     button.wait_for(timeout=15000)
     callbacks = (
         "sum(len(s.document.session_callbacks) for app in "
-        "__import__('bokehmount.kernel.bridge', fromlist=['x']).current().registry for s in app.sessions)"
+        "__import__('bokehmount.kernel.loading', fromlist=['x']).current().registry for s in app.sessions)"
     )
     assert example.notebook.python(callbacks) == 0, "it stands still"
     button.click()

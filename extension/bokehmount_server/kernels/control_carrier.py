@@ -13,27 +13,31 @@ from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
 from bokehmount.link.messages import PROTOCOL, Part
 
-__all__ = ("MESSAGE_TYPE", "ControlCarrier")
+from .control_channel import ChannelClosed, ControlChannel
+
+__all__ = ("MESSAGE_TYPE", "RESTARTED", "ControlCarrier")
 
 log = logging.getLogger(__name__)
 
 MESSAGE_TYPE: Final = "bokehmount_link"
+
+RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 
 _OPENING: Final = 10.0
 """Seconds for a kernel to answer on its control channel, which it does in about 10 ms also while a cell runs."""
 
 
 class ControlCarrier:
-    """Carries one link over jupyter_client's control channel.
+    """Carries one link over a control channel.
 
     Args:
-        client: a client of the kernel, whose control channel is started
+        channel: an open channel, which is this carrier's from now on
     """
 
     name = "control"
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, channel: ControlChannel) -> None:
+        self._channel = channel
         self._link = uuid.uuid4().hex
         self._closed = False
         self._reader: asyncio.Task[None] | None = None
@@ -50,12 +54,14 @@ class ControlCarrier:
         """
         self._send({"hello": {**hello, "protocol": PROTOCOL}})
         # a kernel without bokehmount does not answer our message; but it answers this one, and in order
-        probe = self._client.session.send(self._client.control_channel.socket, "kernel_info_request", {})
+        probe = self._channel.send("kernel_info_request", {})
         try:
             async with asyncio.timeout(_OPENING):
-                answer = await self._answer(probe["header"]["msg_id"])
+                answer = await self._answer(probe)
         except TimeoutError:
             raise KernelLost("the kernel does not answer; restart it, or try again when it has started") from None
+        except ChannelClosed as error:
+            raise KernelLost(f"{error}: try again") from None
         if answer.get("protocol") != PROTOCOL:
             raise KernelLost(
                 f"bokehmount {answer.get('bokehmount')} in the kernel and the server's do not understand each other: "
@@ -65,11 +71,11 @@ class ControlCarrier:
 
     async def _answer(self, probe: str) -> dict[str, Any]:
         while True:
-            message = await self._client.get_control_msg()
-            if message["parent_header"].get("msg_id") == probe and message["msg_type"] == "kernel_info_reply":
+            message = await self._channel.receive()
+            if message.parent == probe and message.msg_type == "kernel_info_reply":
                 raise KernelLost("bokehmount is not loaded in this kernel: run %load_ext bokehmount and the app's cell")
-            content = message["content"]
-            if message["msg_type"] == MESSAGE_TYPE and content.get("link") == self._link and "hello" in content:
+            content = message.content
+            if message.msg_type == MESSAGE_TYPE and content.get("link") == self._link and "hello" in content:
                 answer: dict[str, Any] = content["hello"]
                 return answer
 
@@ -81,14 +87,18 @@ class ControlCarrier:
     async def _read(self) -> None:
         assert self._receiver is not None, "start() sets it"
         while not self._closed:
-            message = await self._client.get_control_msg()
-            content = message["content"]
-            if message["msg_type"] != MESSAGE_TYPE or content.get("link") != self._link:
+            try:
+                message = await self._channel.receive()
+            except ChannelClosed as error:
+                self._receiver.lost(f"{error}: reload the page")
+                return
+            content = message.content
+            if message.msg_type != MESSAGE_TYPE or content.get("link") != self._link:
                 continue
             if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
-                self._receiver.lost("the kernel was restarted or has stopped: run the app's cell again")
+                self._receiver.lost(RESTARTED)
                 return
-            self._receiver.received([bytes(part) for part in message["buffers"]])
+            self._receiver.received(message.buffers)
 
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
@@ -96,9 +106,7 @@ class ControlCarrier:
             self._send({}, parts)
 
     def _send(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
-        self._client.session.send(
-            self._client.control_channel.socket, MESSAGE_TYPE, {"link": self._link, **content}, buffers=list(parts)
-        )
+        self._channel.send(MESSAGE_TYPE, {"link": self._link, **content}, parts)
 
     def close(self) -> None:
         """Say goodbye and let the channel go."""
@@ -114,4 +122,4 @@ class ControlCarrier:
         self._closed = True
         if self._reader is not None:
             self._reader.cancel()
-        self._client.stop_channels()
+        self._channel.close()

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Protocol
 
+from jupyter_server.gateway.managers import GatewayMappingKernelManager
+
 from bokehmount import __version__
 from bokehmount.errors import AppNotFound, KernelLost
 from bokehmount.link.carrier import Carrier, Receiver
 
 from .control_carrier import ControlCarrier
+from .control_channel import GatewayControlChannel, LocalControlChannel
 from .link import AssetCache, KernelLink, LinkListener
 from .socket_carrier import LocalSockets, Offer
 
@@ -19,7 +22,6 @@ __all__ = ("CarrierOpener", "Kernels", "Links", "OpeningCarrier", "open_control_
 
 log = logging.getLogger(__name__)
 
-RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 GONE: Final = "the kernel is gone: start one and run the app's cell again"
 _SILENT: Final = "the kernel does not answer any more: restart it and run the app's cell again"
 
@@ -54,9 +56,9 @@ CarrierOpener = Callable[[Kernels, str], Awaitable[OpeningCarrier]]
 
 async def open_control_carrier(kernels: Kernels, kernel_id: str) -> OpeningCarrier:
     """A carrier over the kernel's own control channel."""
-    client = kernels.get_kernel(kernel_id).client()
-    client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
-    return ControlCarrier(client)
+    if isinstance(kernels, GatewayMappingKernelManager):
+        return ControlCarrier(await GatewayControlChannel.open(kernel_id))
+    return ControlCarrier(LocalControlChannel(kernels.get_kernel(kernel_id).client()))
 
 
 class Links:

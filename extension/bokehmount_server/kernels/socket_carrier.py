@@ -21,6 +21,8 @@ from bokehmount.link.carrier import Receiver
 from bokehmount.link.messages import Part
 from bokehmount.link.stream import SOCKET_BUFFER, PartsReader, pack
 
+from .control_carrier import RESTARTED
+
 __all__ = ("LocalSockets", "Offer", "SocketCarrier")
 
 log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class SocketCarrier(asyncio.BufferedProtocol):
         self._transport = None
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
-            receiver.lost("the kernel was restarted or has stopped: run the app's cell again")
+            receiver.lost(RESTARTED)
 
     def start(self, receiver: Receiver) -> None:
         """Begin to hand messages over."""

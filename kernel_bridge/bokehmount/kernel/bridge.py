@@ -1,4 +1,4 @@
-"""Joins a kernel's apps, its links and its IPython: what ``%load_ext bokehmount`` sets up and takes down again."""
+"""Joins a kernel's apps, its links and its IPython: what the first app sets up and ``%unload_ext`` takes down."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from .display import live_bundle, opened_in_tab, static_bundle
 from .handle import Handle
 from .io_thread import IOThread
 from .link_end import LinkEnd, hello
-from .magics import BokehMountMagics
 from .naming import CellRun
 from .registry import Registry, Shown
 from .socket_carrier import SocketCarrier, connect
@@ -30,7 +29,7 @@ from .sources import Source, source_of
 from .stage import CellStage, OutputTap, cell_of
 from .stock import install_hook, remove_hook
 
-__all__ = ("Bridge", "current", "load", "unload")
+__all__ = ("Bridge",)
 
 _UUID: Final = re.compile(r"kernel-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
 
@@ -39,41 +38,6 @@ LINGER: Final = 15.0
 
 LINGER_LOST: Final = 300.0
 """Seconds that it outlives a view whose connection broke; a laptop's nap, a proxy's restart."""
-
-_current: Bridge | None = None
-
-
-def current() -> Bridge:
-    """The bridge of this process; made where ``%load_ext bokehmount`` was not called yet.
-
-    Raises:
-        RuntimeError: this is no IPython
-    """
-    if _current is None:
-        from IPython.core.getipython import get_ipython
-
-        shell = get_ipython()
-        if shell is None:
-            raise RuntimeError("show() needs a notebook or IPython; a script can use bokehmount_server.server.Server")
-        load(shell)
-    assert _current is not None, "load() makes it"
-    return _current
-
-
-def load(shell: Any) -> None:
-    """Let this kernel host apps.  Doing it again does nothing."""
-    global _current
-    if _current is None:
-        _current = Bridge(shell)
-        _current.open()
-
-
-def unload(shell: Any) -> None:
-    """End this kernel's apps and links, and undo all that `load` did."""
-    global _current
-    bridge, _current = _current, None
-    if bridge is not None:
-        bridge.close()
 
 
 class Bridge:
@@ -97,7 +61,6 @@ class Bridge:
         self._tap = OutputTap()
         self._door: ControlDoor | None = None
         self._expiry: asyncio.Task[None] | None = None
-        self._magics = BokehMountMagics(shell, self)
 
     @property
     def served(self) -> bool:
@@ -106,7 +69,6 @@ class Bridge:
 
     def open(self) -> None:
         """Begin to answer servers and to take part in IPython."""
-        self._shell.register_magics(self._magics)
         if self._kernel is not None:
             install_hook(self.show)
         if not self.served:
@@ -119,8 +81,6 @@ class Bridge:
 
     def close(self) -> None:
         """End all apps and links."""
-        magics = self._shell.magics_manager.magics["line"]
-        magics.pop("bokehmount", None)
         if self._kernel is not None:
             remove_hook()
         if not self.served:

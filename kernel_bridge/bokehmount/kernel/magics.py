@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from IPython.core.error import UsageError
@@ -22,10 +23,10 @@ class BokehMountMagics(Magics):
 
     Args:
         shell: the interactive shell
-        bridge: this kernel's bridge
+        bridge: gives this kernel's bridge
     """
 
-    def __init__(self, shell: Any, bridge: _Bridge) -> None:
+    def __init__(self, shell: Any, bridge: Callable[[], _Bridge]) -> None:
         super().__init__(shell)
         self._bridge = bridge
 
@@ -34,14 +35,14 @@ class BokehMountMagics(Magics):
         """List the running apps, or end one: ``%bokehmount``, ``%bokehmount close NAME``."""
         match line.split():
             case []:
-                print(self._bridge.status())
+                print(self._bridge().status())
             case ["close", name]:
                 path = "/" + name.strip("/")
-                known = [app["app"] for app in self._bridge.listing()]
+                known = [app["app"] for app in self._bridge().listing()]
                 if path not in known:
                     names = ", ".join(app.strip("/") for app in known) or "none"
                     raise UsageError(f"%bokehmount close: no app is called {name!r}; running now: {names}")
-                self._bridge.close_app(path)
+                self._bridge().close_app(path)
                 print(f"closed {path.strip('/')}")
             case _:
                 raise UsageError("usage: %bokehmount, or %bokehmount close NAME")

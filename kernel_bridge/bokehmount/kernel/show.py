@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .bridge import current
-from .handle import Handle
+from .loading import current
+
+if TYPE_CHECKING:
+    from .handle import Handle
 
 __all__ = ("show",)
 
