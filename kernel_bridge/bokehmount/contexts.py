@@ -286,6 +286,9 @@ class ApplicationContext:
             context._request = _proxy(request, get_token_payload(token) if token else {})
         context._token = token
         document._session_context = weakref.ref(context)
+        static = _static_root(str(getattr(request, "path", "")), self._url or "/")
+        if static is not None:  # Panel takes its style sheets from here, and else from its CDN
+            document.template_variables["dist_url"] = f"{static}extensions/panel/"
         try:
             with self.stage.entered():
                 await self._application.on_session_created(context)
@@ -419,6 +422,15 @@ def raise_failures(application: Application) -> None:
         if handler.failed:
             detail = (handler.error_detail or "").strip()
             raise AppError(f"{handler.error or 'the app failed'}", detail)
+
+
+def _static_root(path: str, app: str) -> str | None:
+    """Where the static files are for who asked for an app at this path; None where that can't be told."""
+    app = app.rstrip("/")
+    for end in (app, f"{app}/", f"{app}/ws", f"{app}/autoload.js"):
+        if path and path.endswith(end):
+            return f"{path[: len(path) - len(end)]}/static/"
+    return None
 
 
 def _proxy(request: Any, payload: Mapping[str, Any]) -> RequestProxy:
