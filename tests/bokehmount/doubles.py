@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from bokeh.core.serialization import Serialized, Serializer
@@ -105,6 +105,13 @@ class Browser:
     def _changed(self, event: Any) -> None:
         if isinstance(event, DocumentPatchedEvent) and event.setter is not self:
             self._changes.append(event)
+
+    @contextmanager
+    def in_silence(self) -> Iterator[None]:
+        """Changes made in this block are not sent."""
+        changes = list(self._changes)
+        yield
+        self._changes = changes
 
     def say(self) -> Message:
         """Send the session what was changed here."""
