@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
@@ -17,11 +19,36 @@ AUTH_RESOURCE: Final = "bokeh"
 
 _TOKEN_IN_URL: Final = "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
 
+_Method = Callable[..., Coroutine[Any, Any, None]]
+
+# what a kernel's own WebSocket asks for: a view runs callbacks
+_may_execute: Callable[[_Method], _Method] = authorized(action="execute")
+
 
 class JupyterPage(JupyterHandler):
     """The base of our pages and files."""
 
     auth_resource = AUTH_RESOURCE
+
+    @property
+    def content_security_policy(self) -> str:
+        """The server's own, where our page may stand in a page of this server.
+
+        JupyterHub's servers forbid all frames, because users share an origin there; a notebook of the same server is
+        the one place that needs one.
+        """
+        policy = super().content_security_policy
+        if self._is_framed_by_this_server():
+            return policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+        return policy
+
+    def _is_framed_by_this_server(self) -> bool:
+        referer = urlsplit(self.request.headers.get("Referer", ""))
+        return (
+            referer.netloc == self.request.host
+            and unquote(referer.path).startswith(unquote(self.base_url))
+            and self.request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+        )
 
     def write_words(self, status: int, page: str) -> None:
         """Answer with a page of our own."""
@@ -49,7 +76,7 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
         return origin is not None and bool(self.extra_origins) and origin_allowed(origin, self.extra_origins)
 
     @ws_authenticated
-    @authorized
+    @_may_execute
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Upgrade to a WebSocket."""
         await super().get(*args, **kwargs)

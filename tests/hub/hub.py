@@ -48,7 +48,7 @@ c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = HERE + "/home/{{username}}"
 c.Spawner.cmd = [os.path.join(os.path.dirname(sys.executable), "jupyterhub-singleuser")]
 # as root, and without the search for language servers, which takes longer than all else
-c.Spawner.args = ["--allow-root", "--LanguageServerManager.autodetect=False"]
+c.Spawner.args = ["--allow-root", "--LanguageServerManager.autodetect=False", "--LabApp.expose_app_in_browser=True"]
 c.Spawner.default_url = "/lab"
 c.Spawner.environment = {{
     "JUPYTER_CONFIG_DIR": HERE + "/config",

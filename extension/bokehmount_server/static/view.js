@@ -90,9 +90,11 @@
     status.box.dataset.kind = FINAL.has(newState) ? "bad" : ["busy", "lost", "loggedout"].includes(newState) ? "busy" : "info";
     status.pre.hidden = !(more && more.detail);
     status.pre.textContent = (more && more.detail) || "";
-    status.button.hidden = !FINAL.has(newState);
-    status.button.textContent = isApp ? "Reload" : "Try again";
-    status.button.onclick = () => location.replace(address(false));
+    const reload = { label: isApp ? "Reload" : "Try again", act: () => location.replace(address(false)) };
+    const action = more && more.action ? more.action : reload;
+    status.button.hidden = !FINAL.has(newState) && !["lost", "loggedout"].includes(newState);
+    status.button.textContent = action.label;
+    status.button.onclick = action.act;
     post({ type: "bokehmount:state", state: newState, text: text || "" });
     steer();
     measureSoon();
@@ -145,7 +147,10 @@
   let socket = null;
   let failures = 0;
 
+  let again = 0;
+
   function listen() {
+    clearTimeout(again);
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/\/+$/, "")}/ws`;
     socket = new WebSocket(url, ["bokehmount", token]);
     socket.onmessage = (event) => {
@@ -168,19 +173,14 @@
     const out = failures > 1 && (await isLoggedOut());
     if (leaving) return;
     if (out) {
-      show("loggedout", "You are logged out, or your server was stopped. Log in, and this view goes on.");
-      status.button.hidden = false;
-      status.button.textContent = "Log in";
       // in a tab of its own, since a login page may not be framed
-      status.button.onclick = () => open(address(false), "_blank", "noopener");
-      return; // until the user comes back to this page
+      const action = { label: "Log in", act: () => open(address(false), "_blank", "noopener") };
+      show("loggedout", "You are logged out, or your server was stopped. Log in, and this view goes on.", { action });
+      again = setTimeout(listen, 60000); // or when the user comes back to this page
+      return;
     }
-    if (failures > 1) {
-      show("lost", "The connection to the Jupyter server is lost; trying again.");
-      status.button.hidden = false;
-      status.button.textContent = "Reload";
-    }
-    setTimeout(listen, Math.min(30000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
+    if (failures > 1) show("lost", "The connection to the Jupyter server is lost; trying again.");
+    again = setTimeout(listen, Math.min(30000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
   }
 
   /** A WebSocket that is refused doesn't say why; a request does. JupyterHub refuses requests without its token. */
@@ -239,6 +239,7 @@
 
   function steer() {
     for (const doc of (window.Bokeh && window.Bokeh.documents) || []) {
+      if (doc._config == null) continue; // it is being read; asking for its configuration would raise
       // not synced: the app's own Document in Python is not concerned
       doc.config.setv({ notify_connection_status: false, reconnect_session: !FINAL.has(state) }, { sync: false });
       if (known.has(doc)) continue;

@@ -1,0 +1,204 @@
+"""A logged-in user in JupyterLab behind the hub's proxy, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from bokehmount.testing import RunningNotebook
+
+from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS, View, eventually
+from .conftest import SETUP, notebook
+from .hub import PASSWORD, Hub, HubUser, Wire
+
+pytestmark = pytest.mark.timeout(240)
+
+STREAM = """\
+def ticker(doc):
+    source = ColumnDataSource({"x": np.zeros(1), "y": np.zeros(1)}, name="ticks")
+    plot = figure(height=150)
+    plot.line("x", "y", source=source)
+    doc.add_root(plot)
+
+    def tick():
+        last = source.data["x"][-1]
+        source.stream({"x": last + np.arange(1.0, 4.0), "y": np.random.default_rng(1).normal(size=3)}, 1000)
+
+    doc.add_periodic_callback(tick, 100)
+
+show(ticker, name="ticker")
+"""
+
+SCREENSHOTS = os.environ.get("HUB_SCREENSHOTS")
+"""A folder for pictures, to be looked at by eye."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if shutil.which(CHROMIUM) is None:
+        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or set CHROMIUM to its path", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def wire(hub: Hub) -> Iterator[Wire]:
+    with Wire(hub.port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+def log_in(page: Page, name: str) -> None:
+    page.fill("#username_input", name)
+    page.fill("#password_input", PASSWORD)
+    page.click("#login_submit")
+
+
+def picture(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"))
+
+
+def test_jupyterlab_behind_the_hub(hub: Hub, alice: HubUser, wire: Wire, context: BrowserContext) -> None:
+    home = hub.folder / "home/alice"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "waves.ipynb").write_text(json.dumps(notebook(SETUP, STREAM)))
+    asked: list[Request] = []
+    context.on("request", lambda request: asked.append(request) if "/bokeh/" in request.url else None)
+    sockets: list[str] = []
+    page = context.new_page()
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+
+    base = f"http://127.0.0.1:{wire.port}{urlsplit(alice.url).path}"
+    page.goto(f"{base}lab/tree/waves.ipynb?reset")
+    log_in(page, "alice")
+    page.wait_for_url("**/user/alice/lab**", timeout=60000)
+
+    def restored() -> None:
+        page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90000)
+        page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60000)
+
+    restored()
+    page.wait_for_function(
+        """() => {
+          const w = window.jupyterapp.shell.currentWidget, s = w?.sessionContext;
+          return w?.context?.isReady && s?.isReady && s.session?.kernel?.connectionStatus === 'connected'
+            && s.session.kernel.status === 'idle';
+        }""",
+        timeout=90000,
+    )
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    frames = page.locator("iframe.bokehmount-View-frame")
+    eventually("two views", lambda: frames.count() == 2, 60, page)
+
+    cell = View(page, frames.nth(0)).wait_drawn(60)
+    before = cell.column("source", "y")
+    cell.set("slider", "value", 4)
+    eventually("the curve to follow the slider", lambda: cell.column("source", "y") != before, 15, page)
+    ticks = View(page, frames.nth(1)).wait_drawn(60)
+    eventually("arrays to stream in", lambda: len(ticks.column("ticks", "x")) > 30, 30, page)
+    picture(page, "lab")
+
+    with context.expect_page() as opened:
+        page.locator("a.bokehmount-View-link").nth(0).click()
+    tab = View(opened.value).wait_drawn(60)
+    assert urlsplit(opened.value.url).path.startswith("/hub-prefix/user/alice/bokeh/kernels/")
+    assert tab.js("model('slider').value") == 1, "a view of its own"
+    picture(opened.value, "tab")
+
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=15000)
+    page.reload()
+    restored()
+    eventually("the views again, without running a cell", lambda: frames.count() == 2, 60, page)
+    View(page, frames.nth(0)).wait_drawn(60)
+
+    for request in asked:
+        headers = request.all_headers()
+        if headers.get("sec-fetch-mode") in ("cors", "same-origin"):
+            assert headers.get("x-xsrftoken"), f"a request that the hub refuses: {request.url}"
+        assert urlsplit(request.url).path.startswith("/hub-prefix/user/alice/bokeh/")
+        response = request.response()
+        assert response is None or response.status in (200, 202, 304), f"{request.url}: {response.status}"
+    kinds = {urlsplit(request.url).path.rsplit("/", 1)[-1] for request in asked}
+    assert {"waves", "ticker", "view.js", "bokeh.min.js"} <= kinds, kinds
+    assert [url for url in sockets if url.endswith("/waves/ws")], sockets
+    kernels = alice.api("GET", "sessions")
+    for session in kernels:
+        if session["path"] == "waves.ipynb":
+            alice.api("DELETE", f"sessions/{session['id']}")
+
+
+def test_a_dropped_connection_and_a_login_that_ends(
+    alice: HubUser, waves: RunningNotebook, wire: Wire, context: BrowserContext
+) -> None:
+    origin = f"http://127.0.0.1:{wire.port}"
+    page = context.new_page()
+    sockets: list[float] = []
+    page.on("websocket", lambda socket: sockets.append(time.monotonic()))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{origin}{urlsplit(alice.url).path}bokeh/kernels/{waves.kernel_id}/waves")
+    log_in(page, "alice")
+    page.wait_for_url("**/waves", timeout=60000)
+    view = View(page).wait_drawn(60)
+    view.set("slider", "value", 3)
+    waves_now = "document = next(d for d in handle.documents if d.get_model_by_name('slider').value == {value})"
+    eventually(
+        "the app to take it",
+        lambda: waves.execute("any(d.get_model_by_name('slider').value == 3 for d in handle.documents)") == "True",
+        15,
+        page,
+    )
+    calls = waves.execute("len(calls)")
+
+    # the proxy drops the connection, and arrays change before it is back
+    waves.execute(waves_now.format(value=3))
+    wire.cut()
+    waves.execute("document.get_model_by_name('source').data = {'x': np.arange(500.0), 'y': np.arange(500.0) ** 2}")
+    eventually("the same session with its arrays", lambda: view.column("source", "y")[-1:] == [499.0**2], 40, page)
+    assert view.js("model('slider').value") == 3
+    assert waves.execute("len(calls)") == calls
+    eventually("nothing to be said any more", lambda: view.status()["text"] == "", 30, page)
+
+    # the login ends in another tab, and the connection breaks
+    other = context.new_page()
+    other.goto(f"{origin}/hub-prefix/hub/logout")
+    wire.cut()
+    view.wait_says("You are logged out", "Log in, and this view goes on", state="loggedout", timeout=40)
+    assert page.locator("[data-bokehmount=status] button").text_content() == "Log in", errors
+    picture(page, "logged-out")
+    assert page.url.endswith("/waves"), "the page stays"
+    # BokehJS has its five tries; after these there is silence
+    eventually("the tries to end", lambda: time.monotonic() - sockets[-1] > 6, 60, page)
+    assert len(sockets) < 20, f"{len(sockets)} WebSockets"
+
+    waves.execute("document.get_model_by_name('slider').value = 8")
+    other.close()
+    with context.expect_page() as opened:
+        page.locator("[data-bokehmount=status] button").click()
+    log_in(opened.value, "alice")
+    opened.value.wait_for_url("**/waves", timeout=60000)
+    View(opened.value).wait_drawn(60)
+    page.bring_to_front()
+    page.evaluate("() => dispatchEvent(new Event('focus'))")
+    eventually("the view to go on in its session", lambda: view.js("model('slider').value") == 8, 40, page)
+    eventually("nothing to be said any more", lambda: view.status()["text"] == "", 30, page)
+    picture(page, "back")
+    assert not errors
