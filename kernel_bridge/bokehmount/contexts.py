@@ -191,6 +191,7 @@ class ApplicationContext:
         self._server_context = BokehServerContext(self)
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, asyncio.Future[ServerSession]] = {}
+        self._ends = 0
 
     @property
     def application(self) -> Application:
@@ -264,6 +265,7 @@ class ApplicationContext:
         Raises:
             ProtocolError: the id is empty
             AppError: the application raised
+            SessionEnded: the application was ended meanwhile
         """
         if not session_id:
             raise ProtocolError("a session id must not be empty")
@@ -278,7 +280,7 @@ class ApplicationContext:
         return await asyncio.shield(pending)
 
     async def _create(self, session_id: ID, request: Any, token: str | None) -> ServerSession:
-        lifecycle = Lifecycle(time.monotonic())
+        lifecycle, ends = Lifecycle(time.monotonic()), self._ends
         self._application = self._renew()
         document = Document()
         context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
@@ -302,6 +304,8 @@ class ApplicationContext:
             self.stage.raised(error, f"app {self._url or ''}".strip())
             lifecycle.on(Event.RAISED, time.monotonic())
             raise app_error(error) from error
+        if self._ends != ends:
+            raise SessionEnded("the app was ended while this session began")
         session = self._make_session(session_id, document, io_loop=self._loop, token=token, stage=self.stage)
         return self._hold(session, context, lifecycle)
 
@@ -368,7 +372,8 @@ class ApplicationContext:
             await self._discard(held, only_if_idle=False)
 
     async def end_all(self) -> None:
-        """End all sessions."""
+        """End all sessions; those that are being made don't come to be."""
+        self._ends += 1
         for session in list(self.sessions):
             await self.end(session)
 

@@ -71,7 +71,7 @@ def streamed(event: Any) -> dict[str, Any]:
     return dict(event["data"]["entries"])
 
 
-# What is sent ------------------------------------------------------------------------------------------------
+# What is sent ---------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_changed_means_nothing_to_send() -> None:
@@ -134,7 +134,7 @@ def test_a_value_that_cannot_be_sent_is_an_error_where_it_is_set() -> None:
     assert rig.outbox.take() is None
 
 
-# Streams -----------------------------------------------------------------------------------------------------
+# Streams --------------------------------------------------------------------------------------------------------------
 
 
 def test_streams_of_one_source_join() -> None:
@@ -214,7 +214,7 @@ def test_what_the_user_streamed_is_left_as_it_was() -> None:
     assert mine == {"x": [1], "y": [1]}
 
 
-# Models ------------------------------------------------------------------------------------------------------
+# Models ---------------------------------------------------------------------------------------------------------------
 
 
 def defined(event: Any) -> set[str]:
@@ -281,7 +281,7 @@ def test_a_removed_and_an_added_root_are_told_in_order() -> None:
     assert [event["kind"] for event in rig.events()] == ["RootRemoved", "RootAdded"]
 
 
-# Who is sent what --------------------------------------------------------------------------------------------
+# Who is sent what -----------------------------------------------------------------------------------------------------
 
 
 def test_who_changed_something_is_not_told_of_it() -> None:
@@ -389,7 +389,7 @@ def test_another_thread_may_take_while_the_document_changes() -> None:
     assert xs == list(range(1, 400))
 
 
-# Agreement with Bokeh ----------------------------------------------------------------------------------------
+# Agreement with Bokeh -------------------------------------------------------------------------------------------------
 
 
 def in_stock_bokeh(document: Document, event: DocumentPatchedEvent) -> Any:

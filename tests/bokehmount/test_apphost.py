@@ -1,0 +1,220 @@
+"""One host answers what a front door can ask of the apps of its process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import bokeh
+import pytest
+from bokeh.application.application import Application
+from bokeh.application.handlers import FunctionHandler
+from bokeh.document import Document
+from bokeh.models import Div
+from bokeh.util.token import generate_jwt_token
+
+from bokehmount import wire
+from bokehmount.apphost import App, AppHost, Opening, bokeh_version, forever
+from bokehmount.contexts import ApplicationContext
+from bokehmount.errors import AppError, AppNotFound, SessionEnded
+from bokehmount.page import Place
+from bokehmount.tokens import RequestInfo
+
+from .doubles import Remembering, Wire, turns
+
+PLACE = Place("/bokeh/")
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.outlet = Wire()
+
+
+def hello(document: Document) -> None:
+    document.add_root(Div(text="hello"))
+
+
+def app_of(function: Callable[[Document], Any] = hello, path: str = "/app", **more: Any) -> App:
+    application = Application(FunctionHandler(function, trap_exceptions=False), metadata=more.pop("metadata", None))
+    return App(path, ApplicationContext(application, url=path, stage=Remembering()), "An app", **more)
+
+
+def opening(session_id: str = "s1", may_create: bool = True) -> Opening:
+    return Opening(session_id, token(session_id), may_create, RequestInfo())
+
+
+def token(session_id: str) -> str:
+    return generate_jwt_token(session_id, signed=False)  # type: ignore[arg-type]
+
+
+def hosted(test: Callable[[AppHost, App], Coroutine[Any, Any, None]], **more: Any) -> None:
+    async def main() -> None:
+        host, app = AppHost(), app_of(**more)
+        host.add(app)
+        await test(host, app)
+        await app.context.end_all()
+
+    asyncio.run(main())
+
+
+def test_apps_come_and_go() -> None:
+    async def main() -> None:
+        told: list[int] = []
+        host = AppHost()
+        host.changed = lambda: told.append(len(list(host)))
+        app = app_of()
+        host.add(app)
+        assert host.app("/app") is app and list(host) == [app]
+        with pytest.raises(ValueError, match="an app at '/app' already"):
+            host.add(app_of())
+        assert host.remove("/app") is app and host.remove("/app") is None
+        with pytest.raises(AppNotFound, match="no app at '/app'"):
+            host.app("/app")
+        assert told[:2] == [1, 0]
+
+    asyncio.run(main())
+
+
+def test_a_page_and_its_websocket_see_one_session() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        page = await host.page("/app", opening(), PLACE)
+        assert token("s1") in page
+        viewer = Viewer()
+        session = await host.connect("/app", opening(may_create=False), viewer)
+        assert session is await host.session("/app", opening()) is host.session_of(viewer)
+        assert list(app.context.sessions) == [session] and host.connections_of(app) == [viewer]
+        session.receive(viewer, wire.encode(wire.pull_doc()))
+        assert viewer.outlet.under_way
+        host.disconnect(viewer, lost=False)
+        host.disconnect(viewer, lost=False)
+        assert host.connections_of(app) == [] and session.connection_count == 0
+        with pytest.raises(SessionEnded):
+            host.session_of(viewer)
+
+    hosted(test)
+
+
+def test_an_old_token_opens_no_new_session() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        old = opening(may_create=False)
+        for question in (host.page("/app", old, PLACE), host.connect("/app", old, Viewer())):
+            with pytest.raises(SessionEnded, match="reload the page"):
+                await question
+        assert list(app.context.sessions) == []
+
+    hosted(test)
+
+
+def test_each_question_to_no_app_is_answered_so() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        questions: list[Callable[[], Any]] = [
+            lambda: host.page("/other", opening(), PLACE),
+            lambda: host.autoload("/other", opening(), PLACE, "e1"),
+            lambda: host.connect("/other", opening(), Viewer()),
+            lambda: host.session("/other", opening()),
+        ]
+        for question in questions:
+            with pytest.raises(AppNotFound):
+                await question()
+        with pytest.raises(AppNotFound):
+            host.metadata("/other", "/url")
+
+    hosted(test)
+
+
+def test_an_app_that_raises_is_told_to_each_who_asks() -> None:
+    def fails(document: Document) -> None:
+        raise ValueError("no")
+
+    async def test(host: AppHost, app: App) -> None:
+        for question in (host.page("/app", opening(), PLACE), host.connect("/app", opening(), Viewer())):
+            with pytest.raises(AppError, match="ValueError: no"):
+                await question
+        assert host.connections_of(app) == []
+
+    hosted(test, function=fails)
+
+
+def test_a_connection_whose_session_ended_is_told_so() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        viewer = Viewer()
+        session = await host.connect("/app", opening(), viewer)
+        await app.context.end(session)
+        with pytest.raises(SessionEnded):
+            host.session_of(viewer)
+        host.disconnect(viewer, lost=True)
+
+    hosted(test)
+
+
+def test_all_views_of_a_shared_session_see_the_same() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        document = Document()
+        document.add_root(Div(text="mine"))
+        shared = app.context.adopt("shared", document)  # type: ignore[arg-type]
+        first, second = Viewer(), Viewer()
+        assert await host.connect("/app", opening("a"), first) is shared
+        assert await host.connect("/app", opening("b", may_create=False), second) is shared
+        for viewer in (first, second):
+            host.disconnect(viewer, lost=False)
+        await host.expire(0, 0)
+        assert not shared.destroyed, "it lives as long as its app"
+        await app.context.end_all()
+        with pytest.raises(SessionEnded, match="An app has ended: run its cell again"):
+            await host.page("/app", opening("c"), PLACE)
+
+    hosted(test, shared_session="shared")
+
+
+def test_sessions_that_nobody_looks_at_expire() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        session = await host.session("/app", opening())
+        await host.expire(1000, 1000)
+        assert not session.destroyed
+        await host.expire(0)
+        assert session.destroyed
+
+    hosted(test)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [(None, {}), ({"a": 1}, {"a": 1}), (lambda: {"b": 2}, {"b": 2}), ("no mapping", {})],
+    ids=["none", "mapping", "function", "something else"],
+)
+def test_an_app_tells_of_itself(metadata: Any, expected: Any) -> None:
+    async def test(host: AppHost, app: App) -> None:
+        assert host.metadata("/app", "/the/url") == {"url": "/the/url", "data": expected}
+
+    hosted(test, metadata=metadata)
+
+
+def test_the_script_for_another_page_names_its_session_and_element() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        script = await host.autoload("/app", opening(), PLACE, "e1", "/app", "http://h:1/bokeh/app")
+        assert token("s1") in script and "e1" in script and "http://h:1/bokeh/static/js/bokeh" in script
+
+    hosted(test)
+
+
+def test_the_version_is_that_of_this_process() -> None:
+    assert bokeh_version() == bokeh.__version__
+
+
+def test_something_done_again_and_again_may_be_async() -> None:
+    async def main() -> None:
+        done: list[str] = []
+
+        async def work() -> None:
+            done.append("async")
+
+        tasks = [asyncio.create_task(forever(function, 0.001)) for function in (work, lambda: done.append("plain"))]
+        while done.count("async") < 2 or done.count("plain") < 2:
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await turns()
+        assert all(task.cancelled() for task in tasks)
+
+    asyncio.run(main())

@@ -1,0 +1,132 @@
+"""Pages get their files, and nothing that lies outside of their folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from bokeh.embed.bundle import extension_dirs
+
+from bokehmount.assets import bokehjs_version, read_asset, versioned
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """An app's static folder, with secrets around it."""
+    folder = tmp_path / "static"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "style.css").write_text("body {}")
+    (folder / "sub" / "module.mjs").write_text("export {}")
+    (folder / "data.unknown").write_bytes(b"\0")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "static-too").mkdir()
+    (tmp_path / "static-too" / "secret.txt").write_text("secret")
+    os.symlink(tmp_path / "secret.txt", folder / "link.txt")
+    os.symlink(tmp_path, folder / "up")
+    os.symlink(folder / "style.css", folder / "inside.css")
+    return folder
+
+
+OUTSIDE = [
+    "../secret.txt",
+    "sub/../../secret.txt",
+    "..",
+    "../static-too/secret.txt",
+    "%2e%2e/secret.txt",
+    "..%2fsecret.txt",
+    "%2e%2e%2fsecret.txt",
+    "....//secret.txt",
+    "/etc/passwd",
+    "//etc/passwd",
+    "link.txt",
+    "up/secret.txt",
+    "style.css\0",
+    "\0",
+    "a" * 5000,
+    "sub",
+    "",
+    ".",
+    "style.css/",
+    "style.css/x",
+    "missing.css",
+    "..\\secret.txt",
+    "file:///etc/passwd",
+    "~/.bashrc",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=ascii)
+def test_nothing_outside_of_an_apps_folder_is_given_out(app: Path, path: str) -> None:
+    found = read_asset(path, str(app))
+    assert found is None or (path == "style.css/" and found.content == b"body {}")
+
+
+def test_an_absolute_path_is_none(app: Path) -> None:
+    assert read_asset(str(app.parent / "secret.txt"), str(app)) is None
+    assert read_asset("/" + str(app / "style.css"), str(app)) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../../LICENSE.txt",
+        "js/../../../../__init__.py",
+        "/etc/passwd",
+        "extensions/../js",
+        "extensions/x/y",
+        "extensions//../../x",
+        "extensions/none/../../../x",
+    ],
+)
+def test_nothing_outside_of_bokehjs_is_given_out(path: str) -> None:
+    assert read_asset(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("style.css", "text/css"),
+        ("sub/module.mjs", "text/javascript"),
+        ("inside.css", "text/css"),
+        ("data.unknown", "application/octet-stream"),
+    ],
+)
+def test_an_apps_own_file_is_given_out_with_its_kind(app: Path, path: str, kind: str) -> None:
+    asset = read_asset(path, str(app))
+    assert asset is not None and asset.content == (app / path).read_bytes()
+    assert asset.content_type == kind
+
+
+def test_a_folder_behind_a_link_is_as_good_as_any(app: Path, tmp_path: Path) -> None:
+    os.symlink(app, tmp_path / "linked")
+    assert read_asset("style.css", str(tmp_path / "linked")) is not None
+    assert read_asset("../secret.txt", str(tmp_path / "linked")) is None
+
+
+def test_a_file_that_changes_gets_another_version(app: Path) -> None:
+    before = read_asset("style.css", str(app))
+    (app / "style.css").write_text("body { color: red }")
+    os.utime(app / "style.css", ns=(1, 1))
+    after = read_asset("style.css", str(app))
+    assert before is not None and after is not None
+    assert after.content.endswith(b"red }") and before.version != after.version
+
+
+def test_bokehjs_is_there_and_its_address_names_its_content() -> None:
+    asset = read_asset("js/bokeh.min.js")
+    assert asset is not None and asset.content_type == "text/javascript" and len(asset.content) > 100_000
+    assert versioned("js/bokeh.min.js") == f"js/bokeh.min.js?v={asset.version}"
+    assert versioned("js/no-such.js") == "js/no-such.js"
+    assert re.fullmatch(r"[0-9a-f]{16}", bokehjs_version())
+
+
+def test_an_extensions_file_is_found_in_its_folder_only(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(extension_dirs, "ours", app)
+    asset = read_asset("extensions/ours/style.css")
+    assert asset is not None and asset.content == b"body {}"
+    assert read_asset("extensions/ours/../secret.txt") is None
+    assert read_asset("extensions/ours/link.txt") is None
+    assert read_asset("extensions/ours") is None
