@@ -36,11 +36,7 @@ def test_a_logged_in_browser_sees_the_app_through_the_proxy(alice: HubUser, wave
     with waves.open() as view:
         view.set("slider", value=3)
         np.testing.assert_allclose(view["source"].data["y"], np.sin(3 * np.linspace(0, 10, 200)))
-        files = [
-            word
-            for word in view.page.split('"')
-            if ("static" in word and word.endswith((".js", ".css"))) or "?v=" in word
-        ]
+        files = [word for word in view.page.split('"') if "?v=" in word]
         assert files and all(file.startswith("/hub-prefix/user/alice/bokeh/") for file in files), files
 
 
@@ -191,7 +187,7 @@ def test_use_is_activity_and_pings_and_streams_are_not(bob: HubUser, hub: Hub) -
 
 
 def test_a_proxy_that_cuts_idle_connections_keeps_the_session(alice: HubUser, waves: RunningNotebook, hub: Hub) -> None:
-    """Limit and ping interval are both shortened here; by default it is 25 s, below the usual 60 s."""
+    """Its limit is far below our 25 s between pings here, so that it does cut; those of 60 s see a ping in time."""
     with Wire(hub.port, idle=4.0) as wire:
         near = alice.url.replace(str(hub.port), str(wire.port))
         visitor = Visitor(alice.background, near, {"Authorization": f"token {alice.token}"})
@@ -200,10 +196,10 @@ def test_a_proxy_that_cuts_idle_connections_keeps_the_session(alice: HubUser, wa
             waves.execute("handle.documents[-1].get_model_by_name('slider').value = 4")
             # nothing is said for longer than the proxy bears; whoever is cut comes back
             time.sleep(5.5)
-            if wire.cuts:
-                with pytest.raises(ViewClosed):
-                    view.round_trip()
-                view.reconnect()
+            assert wire.cuts
+            with pytest.raises(ViewClosed):
+                view.round_trip()
+            view.reconnect()
             assert view["slider"].value == 4
             assert waves.execute("len(calls)") == calls
 
