@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 from urllib.parse import urlparse
 
-from bokeh.core.has_props import HasProps
+from bokeh.core.has_props import HasProps, _default_resolver
 from bokeh.core.templates import AUTOLOAD_JS, FILE
 from bokeh.document import Document
 from bokeh.embed.bundle import Bundle, Script, bundle_for_objs_and_resources
@@ -53,9 +53,10 @@ def _model_classes() -> int:
     then fails to import the module for every page of every app.
     """
     classes = HasProps.model_class_reverse_map
-    for name in [name for name in classes if name.startswith("bokeh_app_")]:
-        if classes[name].__module__.partition(".")[0] not in sys.modules:
-            del classes[name]
+    scripts = {name: cls.__view_module__.partition(".")[0] for name, cls in classes.items() if "bokeh_app_" in name}
+    for name, module in scripts.items():
+        if module not in sys.modules:
+            _default_resolver.remove(classes.pop(name))
     return len(classes)
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import orjson
 from bokeh.client import pull_session
 from bokeh.client.session import ClientSession
+from bokeh.document.events import MessageSentEvent
+from bokeh.events import ModelEvent
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -96,6 +98,14 @@ def until(client: ClientSession, condition: Callable[[], T], what: str = "the co
     value = condition()
     assert value, f"the connection was lost before {what} held"
     return value
+
+
+def send_event(client: ClientSession, event: ModelEvent) -> None:
+    """Send what a browser does when something was clicked; a stock Python client has no way to."""
+    client.document.models.flush_synced()  # the server knows all its models
+    message = MessageSentEvent(client.document, "bokeh_event", event)
+    connection = client._connection
+    connection._loop.run_sync(lambda: connection.send_message(connection._protocol.create("PATCH-DOC", [message])))
 
 
 async def wire_client(running: Running, path: str, token: str, **kwargs: Any) -> WebSocketClientConnection:

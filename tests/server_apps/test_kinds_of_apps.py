@@ -19,7 +19,7 @@ from bokeh.util.token import generate_session_id
 from bokehmount_server.auth_provider import AuthModule
 from bokehmount_server.sources import applications_of
 
-from .serving import serving, until
+from .serving import send_event, serving, until
 
 APPS = Path(__file__).parent / "apps"
 
@@ -104,7 +104,7 @@ def test_a_tables_edit_and_selection_reach_python() -> None:
 def test_an_event_that_a_browser_sends_reaches_python() -> None:
     with serving({"/js": app("custom_js.py")}) as running:
         client = running.pull("/js")
-        client.document.callbacks.send_event(ButtonClick(named(client, "button")))
+        send_event(client, ButtonClick(named(client, "button")))
         until(client, lambda: named(client, "clicks").text == "1")
         client.close()
 
@@ -166,7 +166,7 @@ def test_a_panel_callback_in_an_event_handler_reaches_the_browser() -> None:
         client = running.pull()
         (button,) = client.document.select({"type": pn.models.widgets.Button})
         for count in (1, 2):
-            client.document.callbacks.send_event(ButtonClick(button))
+            send_event(client, ButtonClick(button))
             until(client, lambda count=count: f"{count} clicks" in str(client.document.to_json(deferred=False)))
         client.close()
 
