@@ -16,6 +16,7 @@ from bokeh.util.token import get_token_payload
 
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle, State
+from .putting_back import io_put_back
 from .session import ServerSession
 from .stage import USER_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
@@ -297,7 +298,7 @@ class ApplicationContext:
         except USER_ERRORS as error:
             self.stage.raised(error, "session created hook")
         try:
-            with self.stage.entered():
+            with self.stage.entered(), io_put_back():
                 self._application.initialize_document(document)
             raise_failures(self._application)
         except USER_ERRORS as error:

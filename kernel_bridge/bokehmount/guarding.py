@@ -16,6 +16,8 @@ from bokeh.document import Document
 from bokeh.events import Event, ModelEvent
 from bokeh.model import Model
 
+from .putting_back import curdoc_put_back
+
 __all__ = ("guard_callbacks",)
 
 Guard = Callable[..., None]
@@ -40,19 +42,22 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
             model._update_event_callbacks()  # Bokeh does so only when a model joins its Document
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
-        notify_change(
-            model,
-            attr,
-            old,
-            new,
-            hint,
-            setter,
-            partial(_each, guard, callbacks, (attr, old, new)) if callbacks else None,
-        )
+        with curdoc_put_back():
+            notify_change(
+                model,
+                attr,
+                old,
+                new,
+                hint,
+                setter,
+                partial(_each, guard, callbacks, (attr, old, new)) if callbacks else None,
+            )
 
     def happened(model: Model, event: ModelEvent, callback_invoker: Any) -> None:
         callbacks = tuple(model._event_callbacks.get(event.event_name, ())) if _is_about(event, model) else ()
-        if callbacks:
+        if not callbacks:
+            return
+        with curdoc_put_back():
             notify_event(model, event, partial(_each, guard, callbacks, (event,)))
 
     manager.notify_change = changed  # type: ignore[method-assign]  # on this instance only

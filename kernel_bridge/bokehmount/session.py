@@ -36,6 +36,7 @@ from .frames import Frames
 from .guarding import guard_callbacks
 from .lock import DocumentLock
 from .outbox import Outbox
+from .putting_back import curdoc_put_back
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
 from .stage import USER_ERRORS, LogStage, Stage
@@ -301,7 +302,8 @@ class ServerSession:
         self._patching = connection
         touched = documents.touched(message.content)
         try:
-            invoke_with_curdoc(self._document, partial(self._handle_events, message))
+            with curdoc_put_back():
+                invoke_with_curdoc(self._document, partial(self._handle_events, message))
         except Exception as error:
             for key in touched:
                 self._settling.doubt(key, time.monotonic())
