@@ -184,6 +184,8 @@ class SocketHandler(JupyterSocket):
 
     async def _begin(self, kernel_id: str, path: str) -> None:
         site = self.site
+        if self.ws_connection is None:  # it was closed before this began
+            return
         try:
             if self.selected_subprotocol is None:
                 raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
