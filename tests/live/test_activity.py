@@ -57,13 +57,13 @@ async def test_an_open_idle_view_is_a_connection_of_its_kernel(
         return int(next(kernel["connections"] for kernel in kernels if kernel["id"] == notebook.kernel_id))
 
     cell = await notebook.run("show(sliders)")
-    before = connections()
+    await eventually("the notebook's own connection alone", lambda: connections() == 1)
     async with browser.view(notebook.path_of(cell.view)) as view:
-        assert connections() == before + 1
+        assert connections() == 2
         activity = last_activity(server, notebook.kernel_id)
         await asyncio.sleep(1)
         assert view.socket.is_open and last_activity(server, notebook.kernel_id) == activity
-    await eventually("the connection's end", lambda: connections() == before)
+    await eventually("the connection's end", lambda: connections() == 1)
 
 
 async def test_a_session_ends_when_its_view_is_closed_and_lingers_for_a_broken_line(

@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,30 @@ async def test_a_callback_that_raises_shows_its_traceback_in_its_cell_and_in_its
         assert "bokehmount/session.py" not in cell.text, "our own frames do not help a user"
         await view.set("slider", "value", 8)
         await view.shows("the next move", lambda view: view["slider"].title == "at 8")
+
+
+async def test_code_that_raises_leaves_curdoc_alone(browser: Browser, notebook: Notebook, tmp_path: Path) -> None:
+    script = tmp_path / "exits.py"
+    script.write_text("import sys\nfrom bokeh.io import curdoc\ncurdoc().title = 'x'\nsys.exit(1)\n")
+    await notebook.run("from bokeh.io import curdoc\nimport bokeh.io\nbefore, show_before = curdoc(), bokeh.io.show")
+    unchanged = "[curdoc() is before, bokeh.io.show is show_before]"
+    cell = await notebook.run(
+        "def app(doc):\n    sliders(doc)\n"
+        "    def fail(attr, old, new): raise LookupError(new)\n"
+        "    doc.get_model_by_name('slider').on_change('value', fail)\n"
+        "handle = show(app)"
+    )
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        await view.set("slider", "value", 3)
+        event = {"kind": "ModelChanged", "model": {"id": view["slider"].id}, "attr": "value", "new": "high"}
+        assert (await view.socket.ask("PATCH-DOC", {"events": [event]})).kind == "ERROR"
+        assert await notebook.value(unchanged) == [True, True]
+        failed = await notebook.run("handle.documents[0].get_model_by_name('slider').value = 5", fails=True)
+        assert failed.error == "LookupError: 5"
+        assert await notebook.value(unchanged) == [True, True]
+    cell = await notebook.run(f"show({str(script)!r})")
+    assert (await browser.final_page(notebook.path_of(cell.view))).status == 500
+    assert await notebook.value(unchanged) == [True, True]
 
 
 async def test_each_view_of_a_function_has_its_own_document(browser: Browser, notebook: Notebook) -> None:
