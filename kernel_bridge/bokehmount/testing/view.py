@@ -64,10 +64,15 @@ class View:
         self.printed = ""
         self._visitor = visitor
         self._path = path
+        self._opened: list[Socket] = []
         self._page, self.token = self._open_page(token)
-        self._status = visitor.open(f"{path}/ws", ["bokehmount", self.token])
-        self._load_files()
-        self._begin()
+        self._status = self._open_socket("bokehmount", self.token)
+        try:
+            self._load_files()
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def document(self) -> Document:
@@ -127,12 +132,7 @@ class View:
             WaitedInVain: it did not come
             ViewClosed: the app ended
         """
-        patience = self.timeout if timeout is None else timeout
-        deadline = time.monotonic() + patience
-        while not (held := condition(self.document)):
-            if not self._take(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                raise WaitedInVain(self._in_vain(what or _source(condition), patience))
-        return held
+        return self._wait(lambda: condition(self.document), what or _source(condition), timeout)
 
     def wait_for_change(self, model: Model | str, attr: str, timeout: float | None = None) -> Any:
         """Wait until the app changes a property; changes that have come already do not count.
@@ -156,8 +156,8 @@ class View:
 
     def close(self) -> None:
         """Leave, as a browser does."""
-        self._socket.close()
-        self._status.close()
+        for socket in self._opened:
+            socket.close()
 
     def drop(self) -> None:
         """Lose the connection, as a browser does whose proxy restarts; `reconnect` comes back."""
@@ -189,7 +189,7 @@ class View:
         return page, _token(page)
 
     def _wait_for_ready(self, token: str) -> None:
-        status = self._visitor.open(f"{self._path}/ws", ["bokehmount", token])
+        status = self._open_socket("bokehmount", token)
         deadline = time.monotonic() + self.timeout
         told = "nothing"
         while (frame := status.receive(deadline - time.monotonic())) is not None:
@@ -215,6 +215,10 @@ class View:
                         f"the page's file {unescape(url)} could not be loaded: {response.reason}", response.code
                     )
 
+    def _open_socket(self, subprotocol: str, token: str) -> Socket:
+        self._opened.append(self._visitor.open(f"{self._path}/ws", [subprotocol, token]))
+        return self._opened[-1]
+
     # The connection ---------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -222,8 +226,10 @@ class View:
         self._unanswered: set[str] = set()
         self._replies: dict[str, Message] = {}
         self._changes: dict[tuple[str, str], int] = {}
-        self._socket: Socket = self._visitor.open(f"{self._path}/ws", ["bokeh", self.token])
+        self._acknowledged = False
+        self._socket = self._open_socket("bokeh", self.token)
         self._document = Document()
+        self._wait(lambda: self._acknowledged, "the app's server to answer")
         reply = self._reply_to(wire.pull_doc(), "the app's Document")
         try:
             self._document = Document.from_json(reply.content["doc"])
@@ -256,10 +262,7 @@ class View:
         self._socket.send(*wire.encode(message))
 
     def _wait_for_ok(self, what: str) -> None:
-        deadline = time.monotonic() + self.timeout
-        while self._unanswered:
-            if not self._take(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                raise WaitedInVain(self._in_vain(what, self.timeout))
+        self._wait(lambda: not self._unanswered, what)
         for reply in self._replies.values():
             if reply.msgtype is MessageType.ERROR:
                 self._replies.clear()
@@ -269,11 +272,16 @@ class View:
 
     def _reply_to(self, message: Message, what: str) -> Message:
         self._write(message)
-        deadline = time.monotonic() + self.timeout
-        while message.msgid not in self._replies:
-            if not self._take(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                raise WaitedInVain(self._in_vain(what, self.timeout))
+        self._wait(lambda: message.msgid in self._replies, what)
         return self._replies.pop(message.msgid)
+
+    def _wait(self, condition: Callable[[], Any], what: str, timeout: float | None = None) -> Any:
+        patience = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + patience
+        while not (held := condition()):
+            if not self._take(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                raise WaitedInVain(self._in_vain(what, patience))
+        return held
 
     def _take(self, timeout: float) -> bool:
         """Take in one message, if one comes in time."""
@@ -294,6 +302,8 @@ class View:
                 self._document.apply_json_patch(message.payload, setter=self)  # type: ignore[arg-type]
             case MessageType.PUSH_DOC:
                 self._document.replace_with_json(message.payload)
+            case MessageType.ACK:
+                self._acknowledged = True
             case _ if message.reqid is not None:
                 self._unanswered.discard(message.reqid)
                 self._replies[message.reqid] = message
