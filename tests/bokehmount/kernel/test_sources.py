@@ -1,0 +1,204 @@
+"""What show() takes, and what it says of what it does not take."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bokeh.application.application import Application
+from bokeh.application.handlers import FunctionHandler
+from bokeh.document import Document
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, Div, Slider
+from bokeh.plotting import figure
+
+from bokehmount.kernel.sources import ACCEPTED, Source, source_of
+
+
+def built(source: Source) -> Document:
+    assert source.application is not None and source.model is None
+    return source.application().create_document()
+
+
+def texts(document: Document) -> list[str]:
+    return [root.text for root in document.roots]  # type: ignore[attr-defined]
+
+
+def hello(doc: Document) -> None:
+    doc.add_root(Div(text="hello"))
+
+
+class Callable_:
+    def __call__(self, doc: Document) -> None:
+        hello(doc)
+
+    def method(self, doc: Document, more: int = 1) -> None:
+        hello(doc)
+
+
+FUNCTIONS: dict[str, tuple[Any, str]] = {
+    "function": (hello, "hello"),
+    "lambda": (lambda doc: hello(doc), "app"),
+    "method": (Callable_().method, "method"),
+    "object": (Callable_(), "Callable_"),
+    "partial": (functools.partial(lambda text, doc: hello(doc), "x"), "partial"),
+    "any arguments": (lambda *args: hello(*args), "app"),
+    "application": (Application(FunctionHandler(hello)), "hello"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_is_called_with_a_document_is_an_app(name: str) -> None:
+    obj, title = FUNCTIONS[name]
+    source = source_of(obj)
+    assert source.title == title
+    assert texts(built(source)) == ["hello"]
+
+
+def test_each_view_of_a_function_has_its_own_document() -> None:
+    source = source_of(hello)
+    assert built(source).roots[0] is not built(source).roots[0]
+
+
+def test_an_error_of_the_app_is_raised_and_not_swallowed() -> None:
+    def fails(doc: Document) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        built(source_of(fails))
+
+
+def test_a_model_is_shared_by_its_views() -> None:
+    for model, title in (
+        (figure(title="Speed"), "Speed"),
+        (Slider(start=0, end=1, name="mine"), "mine"),
+        (Div(), "Div"),
+    ):
+        source = source_of(model)
+        assert source.model is model and source.application is None and source.title == title
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_several_models_stand_one_below_the_other(kind: Any) -> None:
+    first, second = Div(), Div()
+    source = source_of(kind([first, second]))
+    assert source.model is not None and source.model.children == [first, second]  # type: ignore[attr-defined]
+
+
+def test_a_script_is_an_app_and_is_read_anew_each_time(tmp_path: Path) -> None:
+    script = tmp_path / "my_app.py"
+    script.write_text(
+        "from bokeh.plotting import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div(text='a'))\n"
+    )
+    for given in (script, str(script)):
+        source = source_of(given)
+        assert (source.title, source.files) == ("my_app", script)
+        assert texts(built(source)) == ["a"]
+
+
+def test_a_notebook_is_an_app(tmp_path: Path) -> None:
+    cell = "from bokeh.plotting import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div(text='n'))\n"
+    notebook = {
+        "cells": [
+            {"cell_type": "code", "id": "a", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
+        ],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path = tmp_path / "book.ipynb"
+    path.write_text(json.dumps(notebook))
+    source = source_of(path)
+    assert source.title == "book" and texts(built(source)) == ["n"]
+
+
+def test_a_directory_with_a_main_is_an_app(tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "main.py").write_text(
+        "from bokeh.plotting import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div(text='d'))\n"
+    )
+    source = source_of(tmp_path / "dir")
+    assert source.title == "dir" and texts(built(source)) == ["d"]
+
+
+def test_a_path_is_that_of_the_moment_it_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "app.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    source = source_of("app.py")
+    monkeypatch.chdir("/")
+    assert source.files == tmp_path / "app.py"
+    built(source)
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, 1.5, b"bytes", {}, {1: 2}, [], (), [5], [Div(), 5], object(), Document(), Div, Application]
+)
+def test_something_else_is_refused_with_what_is_accepted(value: Any) -> None:
+    with pytest.raises(TypeError) as refused:
+        source_of(value)
+    assert ACCEPTED in str(refused.value)
+    assert type(value).__qualname__ in str(refused.value)
+
+
+def test_a_part_of_a_figure_is_refused_as_such() -> None:
+    with pytest.raises(TypeError, match=r"can't show a ColumnDataSource: it is a part of a figure or layout"):
+        source_of(ColumnDataSource())
+
+
+@pytest.mark.parametrize("function", [lambda: None, lambda a, b: None, lambda *, doc: None, Callable_.__call__, iter])
+def test_a_function_of_other_arguments_is_refused_in_words(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"called with one argument, the Document, as app\(doc\)"):
+        source_of(function)
+
+
+def test_an_async_function_is_refused_in_words() -> None:
+    async def app(doc: Document) -> None: ...
+
+    with pytest.raises(TypeError, match="async function 'app'"):
+        source_of(app)
+
+
+def test_a_path_at_which_there_is_nothing_is_refused_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no app at 'no\.py'") as refused:
+        source_of("no.py")
+    assert str(tmp_path) in str(refused.value)
+
+
+def test_a_path_to_something_else_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"expected a \.py or \.ipynb file"):
+        source_of(tmp_path / "data.csv")
+    with pytest.raises(ValueError, match=r"neither a main\.py nor a main\.ipynb"):
+        source_of(tmp_path / "empty")
+
+
+def test_panel_is_not_imported_to_find_out() -> None:
+    import subprocess
+
+    code = (
+        "import sys; from bokehmount.kernel.sources import source_of; from bokeh.models import Div;"
+        "source_of(Div()); source_of(lambda doc: None);"
+        "assert not {'panel', 'holoviews', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_panel_object_is_an_app() -> None:
+    pn = pytest.importorskip("panel")
+    row = pn.Row(pn.pane.HTML("hello"), name="My row")
+    source = source_of(row)
+    assert source.title == "My row"
+    document = built(source)
+    assert type(document.roots[0]).__name__ == "Row"
+
+
+def test_a_layout_keeps_its_place_of_birth() -> None:
+    assert source_of(column(Div())).title == "Column"
