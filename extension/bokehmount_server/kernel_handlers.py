@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -207,7 +207,15 @@ class SocketHandler(JupyterSocket):
         except Exception as error:
             self.fail(error)
 
-    def on_message(self, message: str | bytes) -> None:
+    def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        if self._viewer is not None:
+            self._viewer.on_message(message)
+            return None
+        return self._take_early(message) if self.selected_subprotocol == BOKEH else None
+
+    async def _take_early(self, message: str | bytes) -> None:
+        """It spoke before it was greeted; nothing more is read until it has been."""
+        await asyncio.wait([self._beginning])
         if self._viewer is not None:
             self._viewer.on_message(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,12 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from bokeh.util.token import generate_jwt_token, generate_session_id
 from nbclient.exceptions import CellExecutionError
 
-from bokehmount.testing import RunningNotebook, ViewClosed, WaitedInVain
+from bokehmount import wire
+from bokehmount.testing import JupyterServer, RunningNotebook, ViewClosed, Visitor, WaitedInVain
+from bokehmount.wire import MessageType
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,6 +121,21 @@ def test_what_goes_wrong_says_so(run_notebook: Run) -> None:
     with pytest.raises(ViewClosed) as refusal:
         running.open("absent")
     assert refusal.value.code == 404
+
+
+def test_a_client_that_speaks_before_it_is_greeted_is_understood(
+    run_notebook: Run, bokehmount_server: JupyterServer
+) -> None:
+    """The server opens its link to the kernel meanwhile."""
+    running = run_notebook(notebook(IMPORTS, APP))
+    server = bokehmount_server
+    script = Visitor(server.background, server.url, {"Authorization": f"token {server.token}"})
+    token = generate_jwt_token(generate_session_id(signed=False), signed=False)
+    socket = script.open(f"bokeh/kernels/{running.kernel_id}/drawer/ws", ["bokeh", token])
+    socket.send(*wire.encode(wire.pull_doc()))
+    frames = [socket.receive(10) for _ in range(6)]
+    assert [MessageType(json.loads(str(frames[place]))["msgtype"]) for place in (0, 3)] == ["ACK", "PULL-DOC-REPLY"]
+    socket.close()
 
 
 def test_the_example_in_notebooks_passes() -> None:
