@@ -32,7 +32,7 @@ __all__ = ("KernelSite", "kernel_routes")
 BUSY_PATIENCE: Final = 0.05
 """Seconds that a page request waits for a kernel known to be busy before the shell is sent instead."""
 
-PATIENCE: Final = 0.08
+PATIENCE: Final = 0.06
 """Seconds that it waits for a kernel to begin; an idle one begins at once."""
 
 START_PATIENCE: Final = 0.6

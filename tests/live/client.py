@@ -447,9 +447,13 @@ class Browser:
         sent = {"Origin": self.server.origin, **self.headers(), **(headers or {})}
         request = HTTPRequest(url, headers=sent, request_timeout=20)
         try:
-            return await websocket_connect(request, subprotocols=subprotocols, max_message_size=2**30)
+            connection = await websocket_connect(request, subprotocols=subprotocols, max_message_size=2**30)
         except HTTPClientError as error:
             raise WebSocketRefused(error.code) from None
+        # as browsers do; else the fragments of a message wait for the other side's acknowledgement of the first
+        if connection.protocol is not None and connection.protocol.stream is not None:
+            connection.protocol.stream.set_nodelay(True)
+        return connection
 
     async def delete(self, path: str) -> HTTPResponse:
         """DELETE something, as a front end does."""

@@ -41,6 +41,9 @@ SETUP = "%load_ext bokehmount\nfrom bokehmount import show\n"
 SIZE_LIMIT = 2**20
 """Bytes of the largest message that a browser may send; below the default, so that tests need not send so much."""
 
+SHORT_LIVED = {"BokehMount": {"token_lifetime": 2, "linger": 0.5, "ping_interval": 1.0, "local_sockets": False}}
+"""A server whose tokens and sessions end soon, and whose links stay on the kernels' control channels."""
+
 MOST_SECONDS = 90
 
 SIGNS_OF_TROUBLE = (

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from .client import Browser, JupyterServer, Notebook, eventually
+from .conftest import SHORT_LIVED
 
 
 @pytest.fixture(scope="module")
 def server_config() -> dict[str, Any]:
-    return {"BokehMount": {"ping_interval": 0.3, "linger": 0.5}}
+    return SHORT_LIVED
 
 
 STREAMING = """\
@@ -39,7 +40,7 @@ async def test_users_count_streams_and_pings_do_not(
     async with browser.view(notebook.path_of(cell.view)) as view:
         await view.shows("a stream", lambda view: len(view["source"].data["x"]) > 3)
         before = last_activity(server, notebook.kernel_id)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.5)
         await view.socket.ping()
         assert len(view["source"].data["x"]) > 8
         assert view.socket.is_open
@@ -61,7 +62,7 @@ async def test_an_open_idle_view_is_a_connection_of_its_kernel(
     async with browser.view(notebook.path_of(cell.view)) as view:
         assert connections() == 2
         activity = last_activity(server, notebook.kernel_id)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1.5)
         assert view.socket.is_open and last_activity(server, notebook.kernel_id) == activity
     await eventually("the connection's end", lambda: connections() == 1)
 

@@ -14,17 +14,12 @@ from typing import Any
 import pytest
 
 from .client import BokehSocket, Browser, JupyterServer, Notebook, eventually, running
-from .conftest import BASE_URL, SETUP, SLIDERS, shown
-
-LIFETIME = 2
+from .conftest import BASE_URL, SETUP, SHORT_LIVED, SLIDERS, shown
 
 
 @pytest.fixture(scope="module")
 def server_config() -> dict[str, Any]:
-    return {
-        "BokehMount": {"token_lifetime": LIFETIME, "linger": 0.5, "local_sockets": False},
-        "ServerApp": {"allow_remote_access": False},
-    }
+    return SHORT_LIVED
 
 
 async def test_an_expired_token_opens_no_session_but_a_living_one_takes_it(
@@ -32,7 +27,7 @@ async def test_an_expired_token_opens_no_session_but_a_living_one_takes_it(
 ) -> None:
     async with shown(browser, notebook, "handle = show(sliders)") as view:
         await view.set("slider", "value", 6)
-        await asyncio.sleep(LIFETIME + 1.2)
+        await asyncio.sleep(SHORT_LIVED["BokehMount"]["token_lifetime"] + 1.2)
         await view.socket.cut()
         await view.connect()
         assert view["slider"].value == 6, "the living session takes its token"
