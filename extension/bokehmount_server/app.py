@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
@@ -34,6 +34,9 @@ from .websocket import Limits, ViewerSocket
 
 __all__ = ("BokehMount",)
 
+PREFIX: Final = "bokeh"
+"""Where apps are served, below the server's base URL.  Not a setting: outputs in notebooks name it."""
+
 _KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
 
 
@@ -43,16 +46,12 @@ class BokehMount(ExtensionApp):
     name = "bokehmount"
     description = "Serve live Bokeh apps from the Jupyter server."
     load_other_extensions = True
-    aliases = {  # noqa: RUF012 - a plain attribute in the base class too
-        "linger": "BokehMount.linger",
-        "prefix": "BokehMount.prefix",
-    }
+    aliases = {"linger": "BokehMount.linger"}  # noqa: RUF012 - a plain attribute in the base class too
 
-    prefix = Unicode("bokeh", help="Where apps are served, below the server's base URL.").tag(config=True)
     apps = Dict(
         key_trait=Unicode(),
         value_trait=AnyValue(),
-        help="""Apps that live in the server itself, by their path below the prefix: each is the path of a .py script,
+        help="""Apps that live in the server itself, by their path below bokeh/: each is the path of a .py script,
         of an .ipynb or of a folder with a main.py, a Bokeh Application, or a function app(doc).  As in
         c.BokehMount.apps = {"/sliders": "apps/sliders.py"}; relative paths begin where the server was started.""",
     ).tag(config=True)
@@ -83,14 +82,14 @@ class BokehMount(ExtensionApp):
     def _default_url(self) -> str:
         """What a browser opens when the extension is run by itself: the only app, or the index."""
         only = next(iter(self.apps)) if len(self.apps) == 1 else "/"
-        return url_path_join("/", self.prefix, only)
+        return url_path_join("/", PREFIX, only)
 
     def initialize_settings(self) -> None:
         """Join the parts."""
         server = self.serverapp
         assert server is not None, "an extension is initialised by its server"
         self.kernels = server.kernel_manager
-        base = url_path_join(server.base_url, self.prefix) + "/"
+        base = url_path_join(server.base_url, PREFIX) + "/"
         secret = self.secret_key or hmac.digest(server.cookie_secret, b"bokehmount session tokens", hashlib.sha256)
         policy = TokenPolicy(Tokens(secret.hex(), signed=True, lifetime=self.token_lifetime))
         self.views = Views()
@@ -130,7 +129,7 @@ class BokehMount(ExtensionApp):
         self.hosted.start(IOLoop.current())
 
     def _running(self) -> list[str]:
-        """The paths of all apps that run now, below the prefix."""
+        """The paths of all apps that run now, below our own."""
         kernels = [f"/kernels/{link.kernel_id}{app['app']}" for link in self.links for app in link.apps]
         return [*self.hosted.paths, *kernels]
 

@@ -195,7 +195,7 @@ class BokehTornado(web.Application):
         self._prefix = _checked_prefix(prefix)
         self._absolute_url = absolute_url
         self._index = index
-        self._secret_key = settings.secret_key_bytes() if secret_key is None else _bytes(secret_key)
+        self._secret_key = _bytes(settings.secret_key() if secret_key is None else secret_key)
         self._sign_sessions = bool(settings.sign_sessions()) if sign_sessions is None else sign_sessions
         self._websocket_origins = {"localhost"} if extra_websocket_origins is None else set(extra_websocket_origins)
         self._include_headers, self._exclude_headers = include_headers, exclude_headers
@@ -493,7 +493,7 @@ def _psutil() -> Any:
     return sys.modules["psutil"]
 
 
-def _bytes(secret: str | bytes) -> bytes:
+def _bytes(secret: str | bytes | None) -> bytes | None:
     return secret.encode() if isinstance(secret, str) else secret
 
 
