@@ -32,7 +32,6 @@ HELP: Final = dedent(
       --ip ADDRESS           the address to listen on (localhost)
       --no-browser           open no browser
       --linger SECONDS       how long a session outlives a page that was closed (15)
-      --prefix NAME          where the apps are, below the server's URL (bokeh)
       --config FILE          a configuration file, in which c.BokehMount.apps = {"/sliders": "apps/sliders.py"} names
                              the apps too
       --help                 this text
@@ -43,7 +42,7 @@ HELP: Final = dedent(
     """
 )
 
-_VALUES: Final = {"--port", "--ip", "--linger", "--prefix", "--config", "--log-level", "--certfile", "--keyfile"}
+_VALUES: Final = {"--port", "--ip", "--linger", "--config", "--log-level", "--certfile", "--keyfile"}
 """Options whose value may stand by itself behind them."""
 
 

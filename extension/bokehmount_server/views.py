@@ -6,6 +6,7 @@ A view's page listens here whether its app is there, still to come, or gone; so 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ import orjson
 from bokehmount.errors import AppError, BokehMountError
 
 __all__ = ("StatusSocket", "View", "Views")
+
+log = logging.getLogger(__name__)
 
 BUSY = "The kernel is busy with another cell. This opens by itself when it is free."
 STARTING = "Starting the app …"
@@ -95,6 +98,9 @@ class Views:
                 del self._owed[key]
 
         def done(_: object) -> None:
+            error = None if page.cancelled() else page.exception()
+            if error is not None and not isinstance(error, BokehMountError):
+                log.error("bokehmount: a page could not be had", exc_info=error)
             for view in self.of(lambda view: (view.kernel_id, view.session_id) == key):
                 self._tell_outcome(view, page)
             asyncio.get_running_loop().call_later(keep, forget)

@@ -56,7 +56,7 @@ def _model_classes() -> int:
     scripts = {name: cls.__view_module__.partition(".")[0] for name, cls in classes.items() if "bokeh_app_" in name}
     for name, module in scripts.items():
         if module not in sys.modules:
-            _default_resolver.remove(classes.pop(name))
+            _default_resolver.remove(classes.pop(name))  # type: ignore[attr-defined]  # the stub lacks it
     return len(classes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.application.application import Application
-from bokeh.application.handlers import DirectoryHandler, FunctionHandler, NotebookHandler, ScriptHandler
+from bokeh.application.handlers import DirectoryHandler, FunctionHandler, Handler, NotebookHandler, ScriptHandler
 from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models.ui import UIElement
@@ -58,7 +59,7 @@ def source_of(obj: object) -> Source:
     if (viewable := _panel_viewable(obj)) is not None:
         return Source(
             _panel_title(obj, viewable),
-            lambda: Application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
+            lambda: _application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
         )
     if isinstance(obj, list | tuple) and obj and all(isinstance(item, UIElement) for item in obj):
         from bokeh.layouts import column
@@ -67,6 +68,13 @@ def source_of(obj: object) -> Source:
     if callable(obj) and not inspect.isclass(obj):
         return _of_function(obj)
     raise TypeError(f"show() can't show a value of type {_type_name(obj)}; it takes {ACCEPTED}")
+
+
+def _application(handler: Handler) -> Application:
+    """An application; where Panel is in use one of Panel's kind, which tells Panel when a view is there, as its server does."""
+    panel = sys.modules.get("panel.io.application")
+    make: Callable[[Handler], Application] = Application if panel is None else panel.Application
+    return make(handler)
 
 
 def _type_name(obj: object) -> str:
@@ -96,7 +104,7 @@ def _of_function(function: Callable[..., Any]) -> Source:
             f"show() can't show the async function {name!r}: an app is an ordinary function; its callbacks may be async"
         )
     return Source(
-        "app" if name == "<lambda>" else name, lambda: Application(FunctionHandler(function, trap_exceptions=False))
+        "app" if name == "<lambda>" else name, lambda: _application(FunctionHandler(function, trap_exceptions=False))
     )
 
 
@@ -118,12 +126,12 @@ def _of_path(path: Path) -> Source:
     if path.is_dir():
         if not any((path / name).exists() for name in ("main.py", "main.ipynb")):
             raise ValueError(f"{str(path)!r} is no app directory: it has neither a main.py nor a main.ipynb")
-        return Source(path.name, lambda: Application(DirectoryHandler(filename=str(path))), files=path)
+        return Source(path.name, lambda: _application(DirectoryHandler(filename=str(path))), files=path)
     handlers: dict[str, type[ScriptHandler] | type[NotebookHandler]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
     handler = handlers.get(path.suffix)
     if handler is None:
         raise ValueError(f"{str(path)!r} is no app: expected a .py or .ipynb file, or a directory with a main.py in it")
-    return Source(path.stem, lambda: Application(handler(filename=str(path))), files=path)
+    return Source(path.stem, lambda: _application(handler(filename=str(path))), files=path)
 
 
 def _panel_viewable(obj: object) -> Any:
@@ -146,7 +154,9 @@ def _panel_viewable(obj: object) -> Any:
 
 def _panel_title(obj: object, viewable: Any) -> str:
     title = getattr(viewable, "title", None) or getattr(viewable, "name", None)
-    return title if isinstance(title, str) and title else type(obj).__name__
+    if not isinstance(title, str) or not title:
+        return type(obj).__name__
+    return re.sub(r"\d{5}$", "", title)  # the number with which Panel makes a name where its user gave none
 
 
 def _panel_app(viewable: Any) -> Callable[[Document], None]:
