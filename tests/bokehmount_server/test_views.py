@@ -1,0 +1,184 @@
+"""A view is told in words what is happening to it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from bokehmount.errors import AppError, AppNotFound, KernelLost
+from bokehmount_server.views import BUSY, View, Views
+
+from ..bokehmount.doubles import turns
+
+
+class Socket:
+    def __init__(self, broken: bool = False) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.broken = broken
+
+    def write_message(self, message: Any, binary: bool = False) -> None:
+        if self.broken:
+            raise RuntimeError("closed")
+        assert isinstance(message, str)
+        self.told.append(json.loads(message))
+
+
+def view(session_id: str = "s1", kernel_id: str = "k1", broken: bool = False) -> View:
+    return View(kernel_id, "/app", session_id, Socket(broken))
+
+
+def told(seen: View) -> list[str]:
+    assert isinstance(seen.socket, Socket)
+    return [message["state"] for message in seen.socket.told]
+
+
+def run(main: Callable[[Views], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main(Views()))
+
+
+def owed(views: Views, session_id: str = "s1", keep: float = 60) -> asyncio.Future[str]:
+    page = asyncio.get_running_loop().create_future()
+    views.owe("k1", session_id, page, keep)
+    return page
+
+
+def test_a_view_whose_page_is_there_is_ready() -> None:
+    async def main(views: Views) -> None:
+        seen = view()
+        views.add(seen, busy=True)
+        assert told(seen) == ["ready"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(("busy", "state"), [(True, "busy"), (False, "starting")])
+def test_a_view_that_waits_is_told_why_and_then_that_it_is_there(busy: bool, state: str) -> None:
+    async def main(views: Views) -> None:
+        page = owed(views)
+        seen, other = view(), view("s2")
+        views.add(seen, busy=busy)
+        views.add(other, busy=busy)
+        assert told(seen) == [state] and seen.socket.told[0]["text"]  # type: ignore[attr-defined]
+        page.set_result("<html>")
+        await turns()
+        assert told(seen) == [state, "ready"] and told(other) == ["ready"]
+
+    run(main)
+    assert "busy" in BUSY
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            AppError("ValueError: no", "Traceback …"),
+            {"state": "raised", "text": "The app raised ValueError: no", "detail": "Traceback …"},
+        ),
+        (KernelLost("the kernel died"), {"state": "gone", "text": "the kernel died"}),
+        (AppNotFound("no app"), {"state": "gone", "text": "no app"}),
+        (RuntimeError("our secret"), {"state": "gone", "text": "The server failed; its log says why."}),
+    ],
+    ids=["app", "kernel", "no app", "server"],
+)
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
+def test_a_page_that_does_not_come_is_told_also_to_a_view_that_listens_late(
+    error: Exception, expected: dict[str, str], late: bool
+) -> None:
+    async def main(views: Views) -> None:
+        page, seen = owed(views), view()
+        if not late:
+            views.add(seen, busy=False)
+        page.set_exception(error)
+        await turns()
+        if late:
+            views.add(seen, busy=False)
+        assert seen.socket.told[-1] == expected  # type: ignore[attr-defined]
+
+    run(main)
+
+
+def test_a_server_that_stops_waiting_says_so() -> None:
+    async def main(views: Views) -> None:
+        page, seen = owed(views), view()
+        views.add(seen, busy=True)
+        page.cancel()
+        await turns()
+        assert told(seen) == ["busy", "gone"]
+
+    run(main)
+
+
+def test_an_outcome_is_forgotten_after_a_while_but_not_that_of_a_later_page() -> None:
+    async def main(views: Views) -> None:
+        first = owed(views, keep=0)
+        first.set_exception(KernelLost("gone"))
+        await turns()
+        second = owed(views)
+        await asyncio.sleep(0.01)
+        seen = view()
+        views.add(seen, busy=False)
+        assert told(seen) == ["starting"], "the second page is still owed"
+        second.cancel()
+        third = owed(views, "s3", keep=0)
+        third.set_exception(KernelLost("gone"))
+        await asyncio.sleep(0.01)
+        late = view("s3")
+        views.add(late, busy=False)
+        assert told(late) == ["ready"]
+
+    run(main)
+
+
+def test_a_failure_that_nobody_listens_to_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(views: Views) -> None:
+        owed(views, keep=0).set_exception(KernelLost("gone"))
+        await asyncio.sleep(0.01)
+        gc.collect()
+
+    with caplog.at_level(logging.ERROR):
+        run(main)
+        gc.collect()
+    assert caplog.text == ""
+
+
+def test_a_failure_of_the_server_itself_is_in_its_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(views: Views) -> None:
+        owed(views).set_exception(RuntimeError("of the server"))
+        await turns()
+
+    with caplog.at_level(logging.ERROR):
+        run(main)
+    assert "RuntimeError: of the server" in caplog.text
+
+
+def test_a_view_that_left_is_told_nothing_and_a_broken_one_stops_nobody() -> None:
+    async def main(views: Views) -> None:
+        page = owed(views)
+        left, broken, there = view(), view(broken=True), view()
+        for seen in (left, broken, there):
+            views.add(seen, busy=False)
+        views.remove(left)
+        views.remove(left)
+        page.set_result("")
+        await turns()
+        assert told(left) == ["starting"] and told(there) == ["starting", "ready"]
+        assert set(views.of(lambda seen: seen.session_id == "s1")) == {broken, there}
+
+    run(main)
+
+
+def test_two_kernels_with_the_same_session_are_told_apart() -> None:
+    async def main(views: Views) -> None:
+        page, other = owed(views), view(kernel_id="k2")
+        views.add(other, busy=False)
+        page.set_result("")
+        await turns()
+        assert told(other) == ["ready"]
+
+    run(main)
