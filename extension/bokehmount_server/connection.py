@@ -62,7 +62,7 @@ class WireProtocol:
 def _patch(kind: MessageType, events: list[DocumentPatchedEvent]) -> Message:
     document = events[0].document
     serializer = Serializer(references=document.models.synced_references)
-    content = serializer.encode({"events": events})
+    content = {"events": [event.to_serializable(serializer) for event in events]}
     return Message(kind, content, buffers=tuple(serializer.buffers))
 
 

@@ -252,8 +252,10 @@ def test_two_clients_of_one_session_see_each_others_changes(request: pytest.Fixt
         one = running.pull("/sliders", session_id="shared")
         two = running.pull("/sliders", session_id="shared")
         named(one, "frequency").value = 4
+        one.force_roundtrip()  # a stock client writes only while its loop runs
         until(two, lambda: named(two, "frequency").value == 4)
         named(two, "frequency").value = 5
+        two.force_roundtrip()
         until(one, lambda: named(one, "frequency").value == 5)
         one.close()
         two.close()

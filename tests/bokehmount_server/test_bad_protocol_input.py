@@ -1,0 +1,144 @@
+"""Nonsense on the WebSocket of a stand-alone server: the right close code, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.models import Div, Slider
+from bokeh.util.token import generate_jwt_token
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tornado.websocket import websocket_connect
+
+from tests.server_apps.serving import Running, read_message, serving, wire_client
+
+LIMIT = 20_000
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # clients cut short
+
+
+def app(doc: Document) -> None:
+    doc.add_root(Slider(start=0, end=9, value=1, name="s"))
+    doc.add_root(Div(text="hello", name="d"))
+
+
+def broken(doc: Document) -> None:
+    raise RuntimeError("on purpose")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with serving({"/app": app, "/broken": broken}, websocket_max_message_size=LIMIT) as found:
+        yield found
+
+
+async def code_after(
+    running: Running, fragments: list[str | bytes], path: str = "/app", token: str | None = None
+) -> Any:
+    """The close code after these fragments; None where the connection lives and answers."""
+    socket = await wire_client(running, path, generate_jwt_token("fuzzed") if token is None else token)
+    try:
+        if await read_message(socket) is None:
+            return socket.close_code
+        for fragment in fragments:
+            await socket.write_message(fragment, binary=isinstance(fragment, bytes))
+        while (message := await asyncio.wait_for(socket.read_message(), 0.3)) is not None:
+            assert message
+        return socket.close_code
+    except TimeoutError:
+        return None
+    except Exception:
+        return socket.close_code
+    finally:
+        socket.close()
+
+
+OK = '{"msgid": "1", "msgtype": "PULL-DOC-REQ"}'
+HUGE = '"' + "x" * (LIMIT // 2) + '"'
+
+
+@pytest.mark.parametrize(
+    ("fragments", "code"),
+    [
+        (["nonsense"], 4400),
+        (["[]"], 4400),
+        (['{"msgid": 1, "msgtype": "OK"}'], 4400),
+        ([b"bytes"], 4400),
+        ([OK, b"bytes"], 4400),
+        ([OK, "{", "{}"], 4400),
+        ([OK, "{}", "[]"], 4400),
+        (['{"msgid": "1", "msgtype": "NO-SUCH"}', "{}", "{}"], 4400),
+        (['{"msgid": "1", "msgtype": "ACK"}', "{}", "{}"], 4400),
+        (['{"msgid": "1", "msgtype": "PATCH-DOC", "num_buffers": -1}'], 4400),
+        (['{"msgid": "1", "msgtype": "PATCH-DOC", "num_buffers": 1}', "{}", "{}", '{"id": "x"}', "text"], 4400),
+        (['{"msgid": "1", "msgtype": "PATCH-DOC", "num_buffers": 1}', "{}", "{}", "{}", b"x"], 4400),
+        (["x" * (LIMIT + 1)], 1009),
+        ([OK, HUGE, HUGE], 1009),
+        # a whole message that can't be carried out is answered with ERROR, and the connection lives
+        (['{"msgid": "1", "msgtype": "PATCH-DOC"}', "{}", '{"events": 5}'], None),
+        (['{"msgid": "1", "msgtype": "PATCH-DOC"}', "{}", '{"events": [{"kind": "Nothing"}]}'], None),
+        (['{"msgid": "1", "msgtype": "PUSH-DOC"}', "{}", "{}"], None),
+        ([OK], None),
+        ([OK, "{}"], None),
+    ],
+)
+def test_nonsense_gets_its_close_code(running: Running, fragments: list[str | bytes], code: int | None) -> None:
+    assert asyncio.run(code_after(running, fragments)) == code
+
+
+def test_tokens_and_apps_that_are_none_get_their_close_code(running: Running) -> None:
+    assert asyncio.run(code_after(running, [], token="nonsense")) == 4401
+    assert asyncio.run(code_after(running, [], token=generate_jwt_token("old", expiration=-5))) == 4410
+    assert asyncio.run(code_after(running, [], path="/broken")) == 4500
+
+    async def other_protocol() -> Any:
+        socket = await websocket_connect(f"{running.ws_url}/app/ws")
+        assert await socket.read_message() is None
+        return socket.close_code
+
+    assert asyncio.run(other_protocol()) == 4400
+
+
+fragment = st.one_of(
+    st.text(max_size=40),
+    st.binary(max_size=40),
+    st.sampled_from([OK, "{}", '{"id": "x"}', '{"events": []}', '{"msgid":"1","msgtype":"PATCH-DOC","num_buffers":1}']),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fragments=st.lists(fragment, min_size=1, max_size=6))
+def test_whatever_is_sent_others_go_on(running: Running, fragments: list[str | bytes]) -> None:
+    async def fuzz() -> tuple[Any, str]:
+        good = await wire_client(running, "/app", generate_jwt_token("good"))
+        await read_message(good)
+        code = await code_after(running, fragments)
+        for part in (OK, "{}", "{}"):
+            await good.write_message(part)
+        answer = await read_message(good)
+        good.close()
+        assert answer is not None
+        return code, answer[0]["msgtype"]
+
+    code, answer = asyncio.run(fuzz())
+    assert code in (None, 1009, 4400)
+    assert answer == "PULL-DOC-REPLY"
+
+
+def test_a_valid_patch_cut_off_anywhere_kills_nobody(running: Running) -> None:
+    events = '{"events":[{"kind":"ModelChanged","model":{"id":"%s"},"attr":"value","new":5}]}'
+    identity = "p1"
+    whole = '{"msgid":"1","msgtype":"PATCH-DOC"}', "{}", events % identity
+    chance = random.Random(1)
+    for _ in range(12):
+        cut = chance.randrange(3)
+        parts = [*whole[:cut], whole[cut][: chance.randrange(len(whole[cut]))]]
+        assert asyncio.run(code_after(running, list(parts))) in (None, 4400)
+    client = running.pull("/app")
+    client.force_roundtrip()
+    client.close()

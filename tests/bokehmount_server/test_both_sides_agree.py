@@ -1,0 +1,163 @@
+"""After any changes from both sides, also by callbacks that raise, a client's models equal the Document's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.events import ButtonClick
+from bokeh.models import Button, ColumnDataSource, Div, RangeSlider, Slider, TextInput
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.server_apps.serving import Running, send_event, serving, until
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # clients cut short
+
+
+def app(doc: Document) -> None:
+    slider = Slider(start=0, end=100, value=1, name="slider")
+    area = RangeSlider(start=0, end=100, value=(1, 2), name="range")
+    text = TextInput(value="a", name="text")
+    source = ColumnDataSource({"x": [1, 2, 3], "y": [1, 2, 3]}, name="source")
+    told = Div(text="", name="told")
+    button = Button(name="button")
+
+    def moved(attr: str, old: float, new: float) -> None:
+        told.text = f"moved to {new}"
+        if new % 3 == 0:
+            raise RuntimeError("on purpose, after a change")
+        doc.title = f"title {new}"
+
+    def typed(attr: str, old: str, new: str) -> None:
+        doc.hold("combine" if len(new) % 2 else "collect")
+        area.value = (len(new), len(new) + 10)
+        source.stream({"x": [len(new)], "y": [0]}, rollover=6)
+        doc.unhold()
+
+    def clicked() -> None:
+        slider.value = (slider.value + 7) % 100
+        source.patch({"y": [(0, slider.value)]})
+        if len(doc.roots) > 6:
+            doc.remove_root(doc.roots[-1])
+        else:
+            doc.add_root(Div(text=f"more {slider.value}"))
+        raise RuntimeError("on purpose, at the end")
+
+    slider.on_change("value", moved)
+    text.on_change("value", typed)
+    button.on_click(clicked)
+    for root in (slider, area, text, source, told, button):
+        doc.add_root(root)
+
+
+number = st.integers(0, 100)
+change = st.one_of(
+    st.tuples(st.just("client slider"), number),
+    st.tuples(st.just("server slider"), number),
+    st.tuples(st.just("client text"), st.text("ab", max_size=4)),
+    st.tuples(st.just("server text"), st.text("ab", max_size=4)),
+    st.tuples(st.just("click"), st.none()),
+    st.tuples(st.just("client patch"), number),
+    st.tuples(st.just("server stream"), number),
+    st.tuples(st.just("client data"), st.lists(number, min_size=1, max_size=4)),
+    st.tuples(st.just("server data"), st.lists(number, min_size=1, max_size=4)),
+    st.tuples(st.just("server title"), st.text("xyz", min_size=1, max_size=4)),
+    st.tuples(st.just("server roots"), number),
+)
+
+
+def plain(value: Any) -> Any:
+    """Without what names the same thing differently: arrays and tuples are lists, models are their ids."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.id if hasattr(value, "id") else value
+
+
+def state(doc: Document) -> dict[str, Any]:
+    """All that both sides hold, property by property."""
+    models = {
+        root.id: {name: plain(value) for name, value in root.properties_with_values(include_defaults=True).items()}
+        for root in doc.roots
+    }
+    return {"title": doc.title, "roots": [root.id for root in doc.roots], "models": models}
+
+
+def carry_out(running: Running, session: Any, client: Any, what: str, value: Any) -> None:
+    side, _, name = what.partition(" ")
+
+    def change(doc: Document) -> None:
+        source: Any = doc.get_model_by_name("source")
+        match name:
+            case "slider" | "text":
+                doc.get_model_by_name(name).value = value  # type: ignore[union-attr]
+            case "patch":
+                source.patch({"y": [(0, value)]})
+            case "stream":
+                source.stream({"x": [value], "y": [value]})
+            case "data":
+                source.data = {"x": value, "y": value}
+            case "title":
+                doc.title = value
+            case "roots":
+                if value % 2 and len(doc.roots) > 6:
+                    doc.remove_root(doc.roots[-1])
+                else:
+                    doc.add_root(Div(text=f"by the server {value}"))
+
+    if side == "click":
+        send_event(client, ButtonClick(client.document.get_model_by_name("button")))
+    elif side == "client":
+        change(client.document)
+    else:
+        running.do(lambda: session.with_document_locked(guarded, change, session.document))
+
+
+def guarded(change: Any, doc: Document) -> None:
+    try:
+        change(doc)
+    except RuntimeError as error:
+        assert "on purpose" in str(error)
+
+
+@pytest.fixture(scope="module")
+def running() -> Any:
+    with serving(app) as found:
+        yield found
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes=st.lists(change, min_size=1, max_size=12))
+def test_a_client_and_the_document_are_equal_in_the_end(running: Running, changes: list[tuple[str, Any]]) -> None:
+    client = running.pull()
+    session = running.server.get_session("/", client.id)
+    for what, value in changes:
+        carry_out(running, session, client, what, value)
+
+    def server_state() -> dict[str, Any]:
+        result: dict[str, Any] = running.do(lambda: session.with_document_locked(state, session.document))
+        return result
+
+    def equal() -> bool:
+        # what was sent by both sides at once is settled some time later
+        return state(client.document) == server_state()
+
+    for round_ in range(20):
+        # a last change of the server's, so that the client has something to wait for
+        running.do(lambda r=round_: session.with_document_locked(tag, session.document, r))
+        until(client, lambda r=round_: client.document.get_model_by_name("told").tags == [r], "the last change came")
+        if equal():
+            break
+        running.do(asyncio.sleep, 0.1)
+    assert state(client.document) == server_state()
+    client.close()
+
+
+def tag(doc: Document, value: int) -> None:
+    doc.get_model_by_name("told").tags = [value]  # type: ignore[union-attr]
