@@ -1,0 +1,200 @@
+"""Apps that live in the Jupyter server itself: configured, behind its login, and run by ``jupyter bokehmount``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
+from bokeh.models import Div
+from bokeh.util.token import get_token_payload
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+from bokehmount_server import command
+from bokehmount_server.jupyter_apps import HostedApps
+from bokehmount_server.requests import TokenPolicy
+from bokehmount_server.sources import app_path_of, applications_of
+from bokehmount_server.views import Views
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # clients cut short
+
+APPS = Path(__file__).parent.parent / "server_apps" / "apps"
+
+CONFIG = """
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.models import Div
+
+def who(doc):
+    request = doc.session_context.request
+    doc.add_root(Div(text=f"user {bool(request.user)} cookies {len(request.cookies)}"))
+
+c = get_config()
+c.BokehMount.apps = {
+    "/sliders": "sliders.py", "/many/files": "many_files", "/who": Application(FunctionHandler(who)), "/plain": who
+}
+"""
+
+
+def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A Jupyter server, and its URL."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        **{f"JUPYTER_{name}_DIR": str(folder / name) for name in ("CONFIG", "RUNTIME", "DATA")},
+    }
+    code = "from bokehmount_server.command import main; main()"
+    options = ["--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1", "--IdentityProvider.token=tok"]
+    options += ["--BokehMount.load_other_extensions=False"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, *arguments, *options],
+        env=env,
+        cwd=APPS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        found = re.search(r"(http://127\.0\.0\.1:\d+)(/\S*)\?token=", line)
+        if found:
+            wait_for(found[1])
+            return process, found[1] + found[2]
+    raise AssertionError("".join(said))
+
+
+def wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            requests.get(f"{url}/api", timeout=5)
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    return out
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("jupyter")
+    config = folder / "config.py"
+    config.write_text(CONFIG)
+    process, url = start(folder, "--config", str(config))
+    assert url.endswith("/bokeh/"), "with several apps a browser opens at the index"
+    yield url.rstrip("/")
+    stop(process)
+
+
+def get(url: str, **kwargs: Any) -> requests.Response:
+    headers = {"Authorization": "token tok", **kwargs.pop("headers", {})}
+    return requests.get(url, timeout=30, headers=headers, allow_redirects=False, **kwargs)
+
+
+def test_configured_apps_are_listed_and_served_behind_the_login(jupyter: str) -> None:
+    index = get(jupyter).text
+    for path in ("/sliders", "/many/files", "/who", "/plain"):
+        assert f'href="/bokeh{path}"' in index
+        assert requests.get(jupyter + path, timeout=30, allow_redirects=False).status_code == 302
+        assert get(jupyter + path).status_code == 200
+        assert get(f"{jupyter}{path}/metadata").json()["url"] == path
+    assert "token says kiwi" in get(f"{jupyter}/many/files").text
+    assert get(f"{jupyter}/many/files/static/own.css").text == "body { color: teal }\n"
+    assert get(f"{jupyter}/static/js/bokeh.min.js").status_code == 200
+    assert requests.get(f"{jupyter}/static/js/bokeh.min.js", timeout=30, allow_redirects=False).status_code == 302
+    assert get(f"{jupyter}/sliders/autoload.js?bokeh-autoload-element=e").status_code == 200
+    assert get(f"{jupyter}/nowhere").status_code == 404
+
+
+def test_a_token_is_signed_and_carries_no_secret(jupyter: str) -> None:
+    page = get(f"{jupyter}/who?x=1", headers={"Cookie": "a=hush"}).text
+    token = page.partition('"token":"')[2].partition('"')[0]
+    assert "." in token
+    assert "hush" not in str(get_token_payload(token))
+    assert "tok" not in {*get_token_payload(token)["headers"].values()}
+
+
+async def first_message(url: str, token: str, **headers: str) -> Any:
+    request = HTTPRequest(url.replace("http", "ws", 1) + "/ws", headers=headers)
+    socket = await websocket_connect(request, subprotocols=["bokeh", token])
+    message = await socket.read_message()
+    code = socket.close_code
+    socket.close()
+    return message or code
+
+
+def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupyter: str) -> None:
+    import asyncio
+
+    from bokeh.util.token import generate_jwt_token
+    from tornado.httpclient import HTTPClientError
+
+    url = f"{jupyter}/sliders"
+    token = get(url).text.partition('"token":"')[2].partition('"')[0]
+    login = {"Authorization": "token tok"}
+    assert '"ACK"' in asyncio.run(first_message(url, token, **login))
+    forged = generate_jwt_token("made.up", secret_key=b"x", signed=True)
+    assert asyncio.run(first_message(url, forged, **login)) == 4401
+    for headers in ({}, {"Origin": "http://evil.example", "Cookie": "x=1"}):
+        with pytest.raises(HTTPClientError) as refused:
+            asyncio.run(first_message(url, token, **headers))
+        assert refused.value.code == 403
+
+
+def test_an_app_named_on_the_command_line_is_what_the_browser_opens(tmp_path: Path) -> None:
+    process, url = start(tmp_path, "sliders.py", "--linger", "3")
+    try:
+        assert url.endswith("/bokeh/sliders")
+        assert "<title>Sliders</title>" in get(url).text
+    finally:
+        said = stop(process)
+    assert "Traceback" not in said
+
+
+def test_the_help_says_what_a_stranger_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--help"])
+    text = capsys.readouterr().out
+    for word in ("usage: jupyter bokehmount [PATH ...]", "examples:", "--port", "--help-all", "localhost:8888/bokeh"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_two_apps_of_one_name_and_apps_that_are_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["a/x.py", "b/x.py"])
+    assert "would both be at /x" in capsys.readouterr().err
+    assert command.split(["a.py", "--port", "5", "b.py", "--no-browser"]) == (
+        ["a.py", "b.py"],
+        ["--port", "5", "--no-browser"],
+    )
+    assert app_path_of("apps/sliders.py") == "/sliders"
+    (tmp_path / "x.txt").touch()
+    for file, words in (("none.py", "there is no app at"), ("x.txt", "is no app"), (".", "neither a main.py")):
+        with pytest.raises(ValueError, match=words):
+            applications_of({"/x": file}, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/static/x", "/kernels", "/view"])
+def test_a_path_of_the_servers_own_is_refused(path: str) -> None:
+    def app(doc: Document) -> None:
+        doc.add_root(Div())
+
+    policy: Any = TokenPolicy.__new__(TokenPolicy)
+    with pytest.raises(ValueError, match="the server's own"):
+        HostedApps({path: Application(FunctionHandler(app))}, "/bokeh/", "", policy, Views(), lambda: None, 1, 1)
