@@ -33,6 +33,7 @@ from bokeh.util.token import generate_jwt_token
 from . import __version__, documents, wire
 from .errors import ProtocolError
 from .frames import Frames
+from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
 from .outbox import Outbox
@@ -188,6 +189,11 @@ class ServerSession:
     def connections(self) -> tuple[Connection, ...]:
         """Who looks at it."""
         return tuple(self._connections)
+
+    @property
+    def _subscribed_connections(self) -> Sequence[PanelConnection]:
+        """Panel asks for this name, to write by itself what it gathered while it held the Document."""
+        return panel_connections(self._document_patched)
 
     @property
     def milliseconds_since_last_unsubscribe(self) -> float:

@@ -71,7 +71,7 @@ def source_of(obj: object) -> Source:
 
 
 def _application(handler: Handler) -> Application:
-    """An application; where Panel is in use one of Panel's kind, which tells Panel when a view is there, as its server does."""
+    """An application; where Panel is in use one of its kind, by which Panel learns when a view is there."""
     panel = sys.modules.get("panel.io.application")
     make: Callable[[Handler], Application] = Application if panel is None else panel.Application
     return make(handler)
