@@ -1,0 +1,252 @@
+"""Stock BokehJS in a headless browser against our stand-alone server."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.embed import server_document
+from bokeh.models import Button, ColumnDataSource, Div, Slider, TextInput
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from bokehmount_server.sources import applications_of
+
+from .serving import Running, serving
+
+APPS = Path(__file__).parent / "apps"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--no-pings",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+]
+
+pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium here")
+
+# the models of the only Document, by name; values as plain JSON
+MODELS = """() => {
+  const doc = Bokeh.documents[0], found = {}
+  for (const model of doc._all_models.values()) {
+    if (model.name != null) found[model.name] = model
+  }
+  return found
+}"""
+GET = f"""([name, attr]) => {{
+  const value = ({MODELS})()[name]?.[attr]
+  const plain = (v) => v instanceof Map ? Object.fromEntries([...v].map(([k, w]) => [k, plain(w)]))
+    : ArrayBuffer.isView(v) || Array.isArray(v) ? Array.from(v, plain)
+    : v != null && v.constructor === Object ? Object.fromEntries(Object.entries(v).map(([k, w]) => [k, plain(w)])) : v
+  return plain(value)
+}}"""
+SET = f"([name, attr, value]) => {{ ({MODELS})()[name][attr] = value }}"
+READY = "() => window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, url: str) -> Page:
+    page = browser.new_context().new_page()
+    page.goto(url)
+    page.wait_for_function(READY, timeout=60_000)
+    return page
+
+
+def eventually(what: str, condition: Callable[[], Any], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def value(page: Page, name: str, attr: str) -> Any:
+    return page.evaluate(GET, [name, attr])
+
+
+def app(name: str) -> Any:
+    return applications_of({"/app": name}, APPS)["/app"]
+
+
+def test_a_slider_in_the_browser_redraws_the_curve(browser: Browser) -> None:
+    with serving({"/app": app("sliders.py")}) as running:
+        page = open_page(browser, f"{running.url}/app")
+        assert page.title() == "Sliders"
+        page.evaluate(SET, ["frequency", "value", 0])
+        eventually("the curve to be flat", lambda: value(page, "source", "data")["y"] == [0, 0, 0])
+        page.context.close()
+
+
+def test_a_click_runs_both_the_browsers_callback_and_pythons(browser: Browser) -> None:
+    with serving({"/app": app("custom_js.py")}) as running:
+        page = open_page(browser, f"{running.url}/app")
+        page.get_by_role("button", name="set to 8").click()
+        eventually("the answer of Python", lambda: value(page, "answer", "text") == "python saw 8")
+        eventually("the count", lambda: value(page, "clicks", "text") == "1")
+        page.context.close()
+
+
+@pytest.mark.filterwarnings("ignore")  # Panel uses what is deprecated
+def test_a_panel_app_answers_in_the_browser_again_and_again(browser: Browser) -> None:
+    import panel as pn
+
+    def make(doc: Document) -> None:
+        button, told = pn.widgets.Button(label="add"), pn.pane.Str("0 clicks")
+
+        def clicked(event: object) -> None:
+            told.object = f"{button.clicks} clicks"
+
+        button.on_click(clicked)
+        pn.Row(button, told).server_doc(doc)
+
+    with serving(make) as running:
+        page = open_page(browser, running.url)
+        for count in (1, 2, 3):
+            page.get_by_role("button", name="add").click()
+            page.get_by_text(f"{count} clicks").wait_for(timeout=20_000)
+        page.context.close()
+
+
+def test_an_app_in_a_page_of_another_server(browser: Browser) -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        origin = f"127.0.0.1:{other.server_port}"
+        with serving({"/app": app("sliders.py")}, allow_websocket_origin=[origin]) as running:
+            tag = server_document(f"{running.url}/app")
+
+            class Embedding(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.send_response(200)
+                    self.send_header("Content-Type", "text/html")
+                    self.end_headers()
+                    self.wfile.write(f"<!DOCTYPE html><body>{tag}</body>".encode())
+
+                def log_message(self, *args: Any) -> None:
+                    """Say nothing."""
+
+            other.RequestHandlerClass = Embedding
+            thread = Thread(target=other.serve_forever)
+            thread.start()
+            try:
+                page = open_page(browser, f"http://{origin}/")
+                page.evaluate(SET, ["frequency", "value", 0])
+                eventually("the curve to be flat", lambda: value(page, "source", "data")["y"] == [0, 0, 0])
+                page.context.close()
+            finally:
+                other.shutdown()
+                thread.join()
+
+
+def both(doc: Document) -> None:
+    slider = Slider(start=0, end=100, value=1, name="slider")
+    text = TextInput(value="a", name="text")
+    source = ColumnDataSource({"x": [1, 2], "y": [1, 2]}, name="source")
+    told, button = Div(text="", name="told"), Button(name="button")
+
+    def moved(attr: str, old: float, new: float) -> None:
+        told.text = f"moved to {new}"
+        source.stream({"x": [new], "y": [new]}, rollover=5)
+        if new % 3 == 0:
+            raise RuntimeError("on purpose, after a change")
+
+    def typed(attr: str, old: str, new: str) -> None:
+        doc.hold("combine")
+        slider.value = (len(new) * 7) % 100
+        source.patch({"y": [(0, len(new))]})
+        doc.unhold()
+
+    slider.on_change("value", moved)
+    text.on_change("value", typed)
+    for root in (slider, text, source, told, button):
+        doc.add_root(root)
+
+
+COMPARED = (
+    ("slider", "value"),
+    ("slider", "title"),
+    ("text", "value"),
+    ("told", "text"),
+    ("source", "data"),
+    ("button", "label"),
+)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_browser_and_the_document_are_equal_after_changes_from_both_sides(browser: Browser, seed: int) -> None:
+    chance = random.Random(seed)
+    with serving(both) as running:
+        page = open_page(browser, running.url)
+        session = running.session()
+        for _ in range(40):
+            step(chance, running, session, page)
+
+        def here() -> dict[str, Any]:
+            result: dict[str, Any] = running.do(lambda: session.with_document_locked(state, session.document))
+            return result
+
+        def there() -> dict[str, Any]:
+            return {f"{name}.{attr}": value(page, name, attr) for name, attr in COMPARED}
+
+        try:
+            eventually("both sides to be equal", lambda: here() == there())
+        except AssertionError:
+            assert here() == there()
+        page.context.close()
+
+
+def state(doc: Document) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return json.loads(json.dumps(value, default=lambda array: array.tolist()))
+
+    return {f"{name}.{attr}": plain(getattr(doc.get_model_by_name(name), attr)) for name, attr in COMPARED}
+
+
+def step(chance: random.Random, running: Running, session: Any, page: Page) -> None:
+    number, word = chance.randrange(100), "ab" * chance.randrange(4)
+
+    def change(doc: Document) -> None:
+        models: Any = {name: doc.get_model_by_name(name) for name, _ in COMPARED}
+        try:
+            match chance.randrange(4):
+                case 0:
+                    models["slider"].value = number
+                case 1:
+                    models["source"].data = {"x": [number], "y": [number]}
+                case 2:
+                    models["button"].label = f"label {number}"
+                case 3:
+                    models["text"].value = word
+        except RuntimeError as error:
+            assert "on purpose" in str(error)
+
+    match chance.randrange(4):
+        case 0:
+            page.evaluate(SET, ["slider", "value", number])
+        case 1:
+            page.evaluate(SET, ["text", "value", word])
+        case 2:
+            page.evaluate(SET, ["slider", "title", f"title {number}"])
+        case 3:
+            running.do(lambda: session.with_document_locked(change, session.document))
