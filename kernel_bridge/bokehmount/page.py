@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 from bokeh.core.has_props import HasProps, _default_resolver
 from bokeh.core.templates import AUTOLOAD_JS, FILE
 from bokeh.document import Document
-from bokeh.embed.bundle import Bundle, Script, bundle_for_objs_and_resources
+from bokeh.embed.bundle import URL, Bundle, Script, bundle_for_objs_and_resources
 from bokeh.embed.elements import html_page_for_render_items, script_for_render_items
 from bokeh.embed.util import RenderItem
 from bokeh.model import Model
@@ -62,7 +62,16 @@ def _model_classes() -> int:
 
 @lru_cache(maxsize=32)
 def _bundle_of(root: str, model_classes: int) -> Bundle:
-    return bundle_for_objs_and_resources(None, resources(root))
+    bundle = bundle_for_objs_and_resources(None, resources(root))
+    bundle.js_files = [_below(root, url) for url in bundle.js_files]
+    bundle.css_files = [_below(root, url) for url in bundle.css_files]
+    return bundle
+
+
+def _below(root: str, url: URL) -> URL:
+    """Panel names its files as seen from a page at the root of its server; ours lie deeper, or in other sites."""
+    relative = url.url.removeprefix("static/")
+    return url if relative == url.url else URL(f"{root}static/{versioned(relative)}")
 
 
 @lru_cache(maxsize=32)

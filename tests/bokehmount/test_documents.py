@@ -39,7 +39,10 @@ def test_it_is_the_json_that_bokeh_makes_but_for_the_packing_of_arrays() -> None
     document = Document()
     document.add_root(Slider(start=0, end=1, value=0.5))
     ours = wire.decode(wire.encode(wire.pull_doc_reply(wire.pull_doc(), documents.to_json(document)))).content["doc"]
-    assert ours == document.to_json(deferred=False)
+    theirs = document.to_json(deferred=False)
+    for part in (ours, theirs):
+        part.pop("defs", None)  # of the classes that other tests made
+    assert ours == theirs
 
 
 def test_models_that_were_pulled_count_as_known() -> None:

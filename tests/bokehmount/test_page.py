@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from bokeh.core.has_props import _default_resolver
 from bokeh.document import Document
+from bokeh.model import Model
 from bokeh.models import Div, Slider
 
 from bokehmount.page import Place, autoload_script, page, resources
@@ -56,8 +59,9 @@ def test_the_page_of_a_session_draws_all_its_roots() -> None:
 def test_bokehjs_comes_from_below_the_root_with_its_version() -> None:
     html = page(document(Div()), "t", Place("/base/bokeh/"))
     sources = [attributes["src"] for attributes in Elements(html).of("script") if attributes.get("src")]
-    assert sources and all(str(src).startswith("/base/bokeh/static/js/bokeh") for src in sources)
-    assert all(re.search(r"\?v=[0-9a-f]+$", str(src)) for src in sources)
+    assert sources and all(str(src).startswith("/base/bokeh/static/") for src in sources)
+    own = [str(src) for src in sources if "/static/js/bokeh" in str(src)]
+    assert own and all(re.search(r"\?v=[0-9a-f]+$", src) for src in own)
 
 
 def test_two_places_do_not_share_their_addresses() -> None:
@@ -133,4 +137,29 @@ def test_one_script_does_not_remember_another() -> None:
 
 
 def test_files_are_named_below_the_root() -> None:
-    assert all(file.startswith("/deep/root/static/") for file in resources("/deep/root/").js_files)
+    assert all("/deep/root/static/js/bokeh" in file for file in resources("/deep/root/").js_files[-3:])
+
+
+@pytest.fixture
+def library() -> Iterator[None]:
+    """A library of models that names its files relative to the root of a server, as Panel does."""
+
+    class Relative(Model):
+        __javascript__: ClassVar[Any] = ["static/extensions/library/library.js", "https://elsewhere.example/other.js"]
+        __css__: ClassVar[Any] = ["static/extensions/library/library.css"]
+
+    yield
+    _default_resolver.remove(Relative)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_librarys_files_are_found_from_any_page() -> None:
+    for html in (
+        page(document(Div()), "t", Place("/base/bokeh/")),
+        autoload_script("t", Place("/base/bokeh/"), "e1", "/deep/app"),
+    ):
+        for file in ("library.js", "library.css"):
+            assert f'"/base/bokeh/static/extensions/library/{file}"' in html
+        assert '"https://elsewhere.example/other.js"' in html
+    script = autoload_script("t", Place("/base/bokeh/"), "e1", "/app", "https://apps.example/base/bokeh/app")
+    assert '"https://apps.example/base/bokeh/static/extensions/library/library.js"' in script
