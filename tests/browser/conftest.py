@@ -1,7 +1,7 @@
 """One Jupyter server and one Chromium for all browser tests; each test has a notebook of its own.
 
-They end with this package, not with the session: while playwright's synchronous interface is open, no other test of this
-process can run an event loop.
+They end with this package, not with the session: while playwright's synchronous interface is open, no other test of
+this process can run an event loop.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ OpenNotebook = Callable[..., Notebook]
 
 @pytest.fixture
 def open_notebook(lab: Lab) -> Iterator[OpenNotebook]:
-    """Opens notebooks that are closed, with their kernels, when the test is over; no request of theirs leaves the server."""
+    """Opens notebooks that are closed, with their kernels, at the end; no request of theirs may leave the server."""
     opened: list[Notebook] = []
     lab.requests.clear()
 

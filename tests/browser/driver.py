@@ -62,7 +62,8 @@ _ASK_KERNEL = """async ({code, expression}) => {
     user_expressions: {value: `__import__('json').dumps(${expression})`},
   });
   const {content} = await future.done;
-  if (content.status !== 'ok') throw new Error(`${content.ename}: ${content.evalue}\\n${(content.traceback || []).join('\\n')}`);
+  const {status, ename, evalue, traceback} = content;
+  if (status !== 'ok') throw new Error(`${ename}: ${evalue}\\n${(traceback || []).join('\\n')}`);
   const {value} = content.user_expressions;
   if (value.status !== 'ok') throw new Error(`${value.ename}: ${value.evalue}`);
   return value.data['text/plain'];
@@ -70,7 +71,7 @@ _ASK_KERNEL = """async ({code, expression}) => {
 
 
 def eventually(what: str, condition: Callable[[], Any], timeout: float = 15.0, page: Page | None = None) -> Any:
-    """Wait until a condition holds and return its value; errors of a page that is just being replaced count as 'not yet'."""
+    """Wait until a condition holds and return its value; errors of a page that is being replaced count as 'not yet'."""
     deadline = time.monotonic() + timeout
     last: object = None
     while True:
@@ -161,7 +162,7 @@ class Jupyter:
 
 @contextlib.contextmanager
 def running_jupyter(root: Path) -> Iterator[Jupyter]:
-    """A Jupyter server with JupyterLab and Notebook 7 under `BASE_URL`; it reads and writes nothing of the home directory."""
+    """A Jupyter server with JupyterLab and Notebook 7 under `BASE_URL`; the home directory is left alone."""
     state, work = root / "state", root / "work"
     work.mkdir(parents=True)
     (state / "config/labconfig").mkdir(parents=True)
@@ -185,7 +186,7 @@ def running_jupyter(root: Path) -> Iterator[Jupyter]:
         *("--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}", f"--IdentityProvider.token={TOKEN}"),
         *(f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True"),
         *("--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
-        *("--BokehMount.linger=2", "--LanguageServerManager.autodetect=False", "--KernelManager.transport=ipc"),
+        *("--BokehMount.linger=5", "--LanguageServerManager.autodetect=False", "--KernelManager.transport=ipc"),
     ]
     with (state / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=work)
@@ -241,7 +242,8 @@ class View:
               const doc = window.Bokeh?.documents?.[0];
               const all = doc ? [...doc._all_models.values()] : [];
               const model = name => {{
-                const found = all.find(m => m.name === name) ?? all.find(m => m.title === name || m.title?.text === name);
+                const found = all.find(m => m.name === name)
+                  ?? all.find(m => m.title === name || m.title?.text === name);
                 if (!found) throw new Error('no model is called ' + name);
                 return found;
               }};
@@ -264,7 +266,8 @@ class View:
             self.frame.evaluate(
                 """() => {
                   const words = (name, what) => {
-                    const box = document.querySelector(`[data-bokehmount=${name}]`)?.shadowRoot.querySelector('section');
+                    const host = document.querySelector(`[data-bokehmount=${name}]`);
+                    const box = host?.shadowRoot.querySelector('section');
                     return !box || box.hidden ? '' : box.querySelector(what).textContent;
                   };
                   return {
@@ -281,9 +284,7 @@ class View:
 
         def drawn() -> bool:
             return bool(
-                self.js(
-                    "doc && doc.roots().length > 0 && Object.keys(Bokeh.index.get_all ? {a: 1} : Bokeh.index).length > 0"
-                )
+                self.js("doc && doc.roots().length > 0")
                 and self.frame.evaluate(
                     "() => document.querySelector('[data-root-id]')?.shadowRoot != null || "
                     "document.querySelector('[data-root-id]')?.childElementCount > 0"
@@ -379,7 +380,8 @@ class Notebook:
     def edit(self, index: int, source: str) -> None:
         """Replace a cell's source."""
         self.page.evaluate(
-            "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(source)",
+            "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+            ".model.sharedModel.setSource(source)",
             [index, source],
         )
 
@@ -509,7 +511,7 @@ class Lab:
 
 
 class Cable:
-    """A way to the server that can be cut and mended, as a laptop's network is: it passes bytes on and knows nothing of them.
+    """A way to the server that can be cut and mended, as a laptop's network is; it passes bytes on.
 
     Args:
         port: the server's

@@ -116,7 +116,8 @@ def test_all_views_of_a_figure_follow_an_edit_in_another_cell(open_notebook: Ope
     second.js("void (model('plot').title.text = 'by hand')")
     eventually("the tab to follow", lambda: tab.js("model('plot').title.text") == "by hand", page=tab.page)
     lab.page.evaluate(
-        "() => [...window.jupyterapp.shell.widgets('main')].forEach(w => w.node.querySelector('.jp-LinkedOutputView') && w.dispose())"
+        "() => [...window.jupyterapp.shell.widgets('main')]"
+        ".forEach(w => w.node.querySelector('.jp-LinkedOutputView') && w.dispose())"
     )
 
 
