@@ -48,7 +48,7 @@ class BaseServer:
 
     def __init__(self, io_loop: IOLoop, tornado_app: BokehTornado, http_server: HTTPServer) -> None:
         self._loop = io_loop
-        self._tornado = tornado_app
+        self._app = tornado_app
         self._http = http_server
         self._started = self._stopped = False
         tornado_app.initialize(io_loop)
@@ -61,7 +61,7 @@ class BaseServer:
     @property
     def tornado_app(self) -> BokehTornado:
         """The apps."""
-        return self._tornado
+        return self._app
 
     def start(self) -> None:
         """Begin to serve on the loop, which is yours to run; see `run_until_shutdown` where you run none.
@@ -72,7 +72,7 @@ class BaseServer:
         if self._started:
             raise RuntimeError("this server was started already")
         self._started = True
-        self._tornado.start()
+        self._app.start()
 
     def stop(self, wait: bool = True, *, fast: bool | None = None) -> None:
         """Stop: no new connections, sessions end with their hooks, open connections are closed.
@@ -90,13 +90,13 @@ class BaseServer:
             raise RuntimeError("this server was stopped already")
         self._stopped = True
         self._http.stop()
-        self._tornado.stop(wait if fast is None else not fast)
+        self._app.stop(wait if fast is None else not fast)
         if not self._loop.asyncio_loop.is_closed():  # type: ignore[attr-defined]
             self._soon(self._http.close_all_connections)
 
     async def closed(self) -> None:
         """Wait until all that `stop` began is done."""
-        await self._tornado.closed()
+        await self._app.closed()
         await self._http.close_all_connections()
 
     def _soon(self, work: Callable[[], Any]) -> None:
@@ -164,7 +164,7 @@ class BaseServer:
             ValueError: there is no such app
             bokehmount.errors.ProtocolError: there is no such session
         """
-        return self._tornado.get_session(app_path, session_id)
+        return self._app.get_session(app_path, session_id)
 
     def get_sessions(self, app_path: str | None = None) -> list[ServerSession]:
         """The sessions that live, of one app or of all.
@@ -172,12 +172,12 @@ class BaseServer:
         Raises:
             ValueError: there is no such app
         """
-        paths = [app_path] if app_path is not None else sorted(self._tornado.app_paths)
-        return [session for path in paths for session in self._tornado.get_sessions(path)]
+        paths = [app_path] if app_path is not None else sorted(self._app.app_paths)
+        return [session for path in paths for session in self._app.get_sessions(path)]
 
     def run_in_background(self, _func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function that takes long beside the loop; see `BokehTornado.run_in_background`."""
-        return self._tornado.run_in_background(_func, *args, **kwargs)
+        return self._app.run_in_background(_func, *args, **kwargs)
 
     def show(self, app_path: str, browser: str | None = None, new: str = "tab") -> None:
         """Open an app in a browser on this machine.
@@ -223,12 +223,12 @@ class BaseServer:
     @property
     def prefix(self) -> str:
         """Stands before all paths."""
-        return self._tornado.prefix
+        return self._app.prefix
 
     @property
     def index(self) -> str | None:
         """The path of the index's template."""
-        return self._tornado.index
+        return self._app.index
 
 
 class Server(BaseServer):

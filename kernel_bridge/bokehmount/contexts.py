@@ -88,12 +88,13 @@ class BokehServerContext(ServerContext):
     """What the hooks of an application know of the server: its sessions."""
 
     def __init__(self, application_context: ApplicationContext) -> None:
-        self._application_context = weakref.ref(application_context)
+        # the application's hooks may keep us; that must not keep all its sessions
+        self._owner = weakref.ref(application_context)
 
     @property
     def application_context(self) -> ApplicationContext | None:
         """The context of the application, while it lives."""
-        return self._application_context()
+        return self._owner()
 
     @property
     def sessions(self) -> list[ServerSession]:  # type: ignore[override]  # the base names Bokeh's own class
@@ -117,10 +118,11 @@ class BokehSessionContext(SessionContext):
 
     async def with_locked_document(self, func: Callable[[Document], Awaitable[None]]) -> None:
         """Run a function on the Document while nobody else works on it."""
-        if self._session is None:  # the session is being made: nobody else knows the Document
+        session = self._session
+        if session is not None:
+            await session.with_document_locked(func, self._document)
+        else:  # it is being made: nobody else knows the Document
             await func(self._document)
-        else:
-            await self._session.with_document_locked(func, self._document)
 
     @property
     def destroyed(self) -> bool:

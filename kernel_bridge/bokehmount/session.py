@@ -130,9 +130,9 @@ class ServerSession:
         self._whole: Any = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._owns_document = owns_document
-        self._destroyed = False
-        self._expiration_requested = False
-        self._expiration_blocked_count = 0
+        self._is_over = False
+        self._is_to_go = False
+        self._blocks = 0
         self._left_at = time.monotonic()
 
         document.callbacks.on_change_dispatch_to(self)
@@ -146,7 +146,7 @@ class ServerSession:
     @property
     def document(self) -> Document:
         """The Document; raises `RuntimeError` once the session is destroyed."""
-        if self._destroyed:
+        if self._is_over:
             raise RuntimeError(f"session {self._id!r} is destroyed and has no Document any more")
         return self._document
 
@@ -163,22 +163,22 @@ class ServerSession:
     @property
     def destroyed(self) -> bool:
         """Whether it is over."""
-        return self._destroyed
+        return self._is_over
 
     @property
     def expiration_requested(self) -> bool:
         """Whether it goes at the next check, if nobody looks at it."""
-        return self._expiration_requested
+        return self._is_to_go
 
     @property
     def expiration_blocked(self) -> bool:
         """Whether work is under way that must not lose its Document."""
-        return self._expiration_blocked_count > 0
+        return self._blocks > 0
 
     @property
     def expiration_blocked_count(self) -> int:
         """How many pieces of such work there are."""
-        return self._expiration_blocked_count
+        return self._blocks
 
     @property
     def connection_count(self) -> int:
@@ -202,23 +202,23 @@ class ServerSession:
 
     def request_expiration(self) -> None:
         """Let it go at the next check, if nobody looks at it."""
-        self._expiration_requested = True
+        self._is_to_go = True
 
     def block_expiration(self) -> None:
         """Keep it alive until `unblock_expiration`."""
-        self._expiration_blocked_count += 1
+        self._blocks += 1
 
     def unblock_expiration(self) -> None:
         """Undo one `block_expiration`."""
-        if self._expiration_blocked_count <= 0:
+        if self._blocks <= 0:
             raise RuntimeError("unblock_expiration was called more often than block_expiration")
-        self._expiration_blocked_count -= 1
+        self._blocks -= 1
 
     def destroy(self) -> None:
         """End it: no callback runs any more and the Document is taken apart.  Doing it again does nothing."""
-        if self._destroyed:
+        if self._is_over:
             return
-        self._destroyed = True
+        self._is_over = True
         self._callbacks.remove_all()
         for task in tuple(self._tasks):
             task.cancel()
@@ -246,7 +246,7 @@ class ServerSession:
 
     def notify_connection_lost(self) -> None:
         """Let the Document's ``on_event("connection_lost")`` callbacks run."""
-        if not self._destroyed:
+        if not self._is_over:
             self._spawn(self._locked(partial(self._tell, ConnectionLost())))
 
     def _tell(self, event: ConnectionLost) -> None:
@@ -274,7 +274,7 @@ class ServerSession:
                 return
             case _:
                 raise ProtocolError(f"a client does not send {message.msgtype}")
-        if not self._destroyed:
+        if not self._is_over:
             self._spawn(self._locked(partial(work, connection, message)))
 
     def _answer_info(self, connection: Connection, message: Message) -> None:
@@ -363,7 +363,7 @@ class ServerSession:
         Returns:
             what it returns, awaited where it is awaitable; None if the session is destroyed
         """
-        if self._destroyed:
+        if self._is_over:
             return None
         result = self._locked(partial(func, *args, **kwargs))
         return await result if inspect.isawaitable(result) else result
@@ -385,7 +385,7 @@ class ServerSession:
 
     def _holding(self, work: Callable[[], T | Awaitable[T]]) -> T | Awaitable[T]:
         """Run work with the lock held; let the lock go when it, or what it awaits, is done."""
-        if self._destroyed:
+        if self._is_over:
             self._let_go()
             return None  # type: ignore[return-value]  # nobody waits for an answer of a session that is gone
         try:
@@ -442,7 +442,7 @@ class ServerSession:
                 self._spawn(self._awaited(result, callback))
 
     def _run_callback(self, callback: Callable[[], Any]) -> Any:
-        if self._destroyed:
+        if self._is_over:
             return None
         if getattr(callback, "nolock", False):
             return self._called(callback)
@@ -570,7 +570,7 @@ class ServerSession:
     def _settle(self) -> None:
         """Send every view the Document's value of what both sides have changed at once."""
         self._settle_handle = None
-        if not self._destroyed:
+        if not self._is_over:
             self._spawn(self._locked(self._send_settled))
             self._settle_later()
 
