@@ -399,6 +399,25 @@ def test_who_comes_back_while_a_session_is_about_to_go_keeps_it() -> None:
     run(main)
 
 
+def test_work_that_begins_while_a_session_is_about_to_go_keeps_it() -> None:
+    async def main() -> None:
+        context = context_of()
+        session = await made(context)
+        release = asyncio.Event()
+        holder = asyncio.create_task(session.with_document_locked(release.wait))  # type: ignore[arg-type]
+        await turns()
+        ending = asyncio.create_task(context._discard(context._held["s1"], only_if_idle=True))
+        await turns()
+        session.block_expiration()
+        release.set()
+        await holder
+        assert await ending is False and not session.destroyed
+        session.unblock_expiration()
+        await context.end_all()
+
+    run(main)
+
+
 def test_a_session_that_ends_while_somebody_looks_is_over_for_them() -> None:
     async def main() -> None:
         hooks = Hooks()

@@ -187,6 +187,7 @@ def test_a_document_as_text_can_stand_beside_what_orjson_refuses() -> None:
 
 def test_numpys_float_is_a_number() -> None:
     assert wire.dumps([np.float64(0.5)]) == "[0.5]"
+    assert type(wire.plain(np.float64(0.5))) is float, "without the way round that big integers need"
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", [Document]])

@@ -116,11 +116,11 @@ def test_a_server_that_stops_waiting_says_so() -> None:
 
 def test_an_outcome_is_forgotten_after_a_while_but_not_that_of_a_later_page() -> None:
     async def main(views: Views) -> None:
-        first = owed(views, keep=0)
+        first = owed(views, keep=0.02)
         first.set_exception(KernelLost("gone"))
         await turns()
         second = owed(views)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         seen = view()
         views.add(seen, busy=False)
         assert told(seen) == ["starting"], "the second page is still owed"
