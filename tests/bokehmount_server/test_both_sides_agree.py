@@ -102,7 +102,8 @@ def carry_out(running: Running, session: Any, client: Any, what: str, value: Any
             case "stream":
                 source.stream({"x": [value], "y": [value]})
             case "data":
-                source.data = {"x": value, "y": value}
+                # one list for both would be two columns that patch each other
+                source.data = {"x": list(value), "y": list(value)}
             case "title":
                 doc.title = value
             case "roots":

@@ -228,6 +228,7 @@ def test_signed_sessions_take_only_what_was_signed() -> None:
             running.pull()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets cut short
 def test_the_origin_of_a_page_is_checked(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async def opens(running: Running, origin: str) -> bool:
         from tornado.httpclient import HTTPRequest
