@@ -359,7 +359,7 @@ step = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(step, max_size=15))
 def test_however_changes_cross_all_agree_in_the_end(steps: list[tuple[Any, ...]]) -> None:
     async def main() -> None:

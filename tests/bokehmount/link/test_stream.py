@@ -42,7 +42,7 @@ def test_byte_by_byte(messages: list[list[bytes]]) -> None:
     assert came == messages
 
 
-@given(st.lists(message, max_size=4), st.integers(1, 300_000))
+@given(st.lists(message, max_size=3), st.integers(2_000, 300_000))
 def test_bytes_may_be_received_where_they_stay(messages: list[list[bytes]], most: int) -> None:
     data, reader, came = bytes_of(messages), PartsReader(), list[list[Part]]()
     while data:
