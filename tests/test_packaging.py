@@ -55,6 +55,7 @@ def test_the_wheel_holds_both_packages_and_the_front_end_and_nothing_else(wheel:
         f"{metadata}/METADATA",
         f"{metadata}/RECORD",
         f"{metadata}/WHEEL",
+        f"{metadata}/entry_points.txt",
         f"{metadata}/licenses/LICENSE",
     }
 

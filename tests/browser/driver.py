@@ -70,7 +70,7 @@ _ASK_KERNEL = """async ({code, expression}) => {
 }"""
 
 
-def eventually(what: str, condition: Callable[[], Any], timeout: float = 15.0, page: Page | None = None) -> Any:
+def eventually(what: str, condition: Callable[[], Any], timeout: float = 45.0, page: Page | None = None) -> Any:
     """Wait until a condition holds and return its value; errors of a page that is being replaced count as 'not yet'."""
     deadline = time.monotonic() + timeout
     last: object = None
@@ -230,7 +230,7 @@ class View:
         """The frame in which the app's page is now."""
         if self.iframe is None:
             return self.page.main_frame
-        handle = self.iframe.element_handle(timeout=15000)
+        handle = self.iframe.element_handle(timeout=45000)
         frame = handle.content_frame()
         assert frame is not None, "an iframe has a frame"
         return frame

@@ -49,7 +49,7 @@ class Example:
     def view(self, cell: str) -> View:
         """The view in a cell's output, drawn."""
         view = self.notebook.view(self.index(cell)).wait_drawn(60)
-        view.frame.locator("canvas").first.wait_for(timeout=15000)
+        view.frame.locator("canvas").first.wait_for(timeout=45000)
         return view
 
     def run_to(self, last: str) -> None:
@@ -161,7 +161,7 @@ def test_live_stream(open_example: OpenExample) -> None:
     wait_for_trades()
     view.frame.get_by_role("button", name="Pause").click()
     button = view.frame.get_by_role("button", name="Go on")
-    button.wait_for(timeout=15000)
+    button.wait_for(timeout=45000)
     callbacks = "sum(len(d.session_callbacks) for d in gc.get_objects() if isinstance(d, Document))"
     assert example.notebook.python(callbacks, "import gc; from bokeh.document import Document") == 0, "it stands still"
     button.click()

@@ -218,12 +218,12 @@ def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook,
     view = notebook.view(1).wait_drawn()
     lab.page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item = lab.page.locator("#jp-running-sessions .jp-RunningSessions-item", has_text="1 session, 1 view")
-    item.wait_for(timeout=15000)
+    item.wait_for(timeout=45000)
     item.hover()
     item.locator(".jp-RunningSessions-itemShutdown").click()
     view.wait_says("has ended", state="ended")
     eventually("the app to be off the list", lambda: not apps_of(lab, notebook), page=lab.page)
-    item.wait_for(state="detached", timeout=15000)
+    item.wait_for(state="detached", timeout=45000)
     lab.page.evaluate("() => window.jupyterapp.shell.activateById('filebrowser')")
 
 

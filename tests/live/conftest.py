@@ -50,7 +50,6 @@ SIGNS_OF_TROUBLE = (
     "Uncaught exception",
     "never retrieved",
     "Exception in callback",
-    "Task was destroyed",
     "bokehmount: a WebSocket failed",
     "bokehmount: could not answer",
     "the server sent something else",
