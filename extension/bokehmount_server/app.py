@@ -56,7 +56,9 @@ class BokehMount(ExtensionApp):
         c.BokehMount.apps = {"/sliders": "apps/sliders.py"}; relative paths begin where the server was started.""",
     ).tag(config=True)
     linger = Float(15.0, help="Seconds that a session outlives a view that was closed or reloaded.").tag(config=True)
-    linger_lost = Float(300.0, help="Seconds that a session outlives a view whose connection broke.").tag(config=True)
+    linger_lost = Float(
+        300.0, help="Seconds that a session waits for a view whose connection broke, or has not come yet."
+    ).tag(config=True)
     token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
     max_message_size = Integer(20 * 2**20, help="Bytes of the largest message from a browser.").tag(config=True)
     max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)

@@ -52,7 +52,7 @@ class HostedApps:
         views: the views that listen
         active: called when a user did something
         linger: seconds that a session outlives a view that said goodbye
-        linger_lost: seconds that it outlives one whose connection broke
+        linger_lost: seconds that it waits for one whose connection broke, or has not come yet
 
     Raises:
         ValueError: a path is taken by the server itself

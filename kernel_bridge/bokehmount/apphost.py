@@ -182,7 +182,7 @@ class AppHost:
             app.context.left(session, connection, lost=lost)
 
     async def expire(self, linger: float, linger_lost: float | None = None) -> None:
-        """End the sessions that nobody has looked at for so many seconds."""
+        """End the sessions that nobody has looked at for so many seconds; see `ApplicationContext.expire`."""
         for app in self:
             if app.shared_session is None:
                 await app.context.expire(linger, linger_lost)

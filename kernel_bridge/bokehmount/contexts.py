@@ -8,7 +8,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.application.application import Application, ServerContext, SessionContext
 from bokeh.document import Document
@@ -40,6 +40,10 @@ __all__ = (
 log = logging.getLogger(__name__)
 
 SessionFactory = Callable[..., ServerSession]
+
+MOST_EXPECTED: Final = 20
+"""Sessions of an app that wait long for their first viewer; of more, made by robots perhaps, the oldest wait no longer
+than for one who said goodbye."""
 
 
 class RequestProxy:
@@ -352,10 +356,17 @@ class ApplicationContext:
     async def expire(self, linger: float, linger_lost: float | None = None) -> list[ServerSession]:
         """End the sessions that nobody has looked at for so many seconds.
 
+        Args:
+            linger: after the last viewer said goodbye
+            linger_lost: after its connection broke, or while it has not come yet; ``linger`` where None
+
         Returns:
             those that ended
         """
         now = time.monotonic()
+        linger_lost = linger if linger_lost is None else linger_lost
+        unseen = [held for held in self._held.values() if not held.lifecycle.seen]
+        too_many = set(unseen[:-MOST_EXPECTED])
         due = [
             held
             for held in self._held.values()
@@ -363,7 +374,7 @@ class ApplicationContext:
             and not held.session.connection_count
             and (
                 held.session.expiration_requested
-                or held.lifecycle.due(now, linger, linger if linger_lost is None else linger_lost)
+                or held.lifecycle.due(now, linger, linger if held in too_many else linger_lost)
             )
         ]
         return [held.session for held in due if await self._discard(held, only_if_idle=True)]

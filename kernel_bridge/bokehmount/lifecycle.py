@@ -52,6 +52,7 @@ class Lifecycle:
     def __init__(self, now: float) -> None:
         self.state = State.STARTING
         self.since = now
+        self.seen = False
         self.lost = False
 
     def on(self, event: Event, now: float) -> None:
@@ -65,6 +66,7 @@ class Lifecycle:
         except KeyError:
             raise IllegalTransition(f"{event.name} while {self.state.name}") from None
         self.since = now
+        self.seen = self.seen or event is Event.JOINED
         self.lost = event is Event.LOST
 
     def due(self, now: float, linger: float, linger_lost: float) -> bool:
@@ -72,7 +74,9 @@ class Lifecycle:
 
         Args:
             now: seconds
-            linger: seconds after the last viewer said goodbye (closed or reloaded the page), or never came
-            linger_lost: seconds after the last viewer's connection broke; it may come back
+            linger: seconds after the last viewer said goodbye (closed or reloaded the page)
+            linger_lost: seconds after the last viewer's connection broke, or the session was made for a viewer who
+                has not come yet, over a slow line; both may still come
         """
-        return self.state is State.IDLE and now - self.since >= (linger_lost if self.lost else linger)
+        is_expected = self.lost or not self.seen
+        return self.state is State.IDLE and now - self.since >= (linger_lost if is_expected else linger)

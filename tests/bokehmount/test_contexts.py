@@ -17,7 +17,7 @@ from bokeh.document import Document
 from bokeh.models import Div
 from bokeh.util.token import generate_jwt_token
 
-from bokehmount.contexts import ApplicationContext, RequestProxy, raise_failures
+from bokehmount.contexts import MOST_EXPECTED, ApplicationContext, RequestProxy, raise_failures
 from bokehmount.errors import AppError, CloseCode, ProtocolError, SessionEnded
 from bokehmount.session import ServerSession
 from bokehmount.tokens import RequestInfo
@@ -348,6 +348,30 @@ def test_a_goodbye_and_a_broken_connection_have_times_of_their_own(
         assert await context.expire(0, 0) == [], "somebody looks"
         context.left(session, viewer, lost=lost)  # type: ignore[arg-type]
         assert (await context.expire(linger, linger_lost) == [session]) is ends
+        await context.end_all()
+
+    run(main)
+
+
+def test_a_page_that_is_slow_to_connect_finds_its_session() -> None:
+    async def main() -> None:
+        context = context_of()
+        session = await made(context)
+        assert await context.expire(linger=0, linger_lost=100) == []
+        assert await made(context) is session, "the app did not run again"
+        await context.end_all()
+
+    run(main)
+
+
+def test_of_many_sessions_that_nobody_came_to_see_the_oldest_go() -> None:
+    async def main() -> None:
+        context, viewer = context_of(), Viewer()
+        seen, *unseen = [await made(context, f"s{number}") for number in range(MOST_EXPECTED + 3)]
+        context.joined(seen, viewer)  # type: ignore[arg-type]
+        context.left(seen, viewer, lost=True)  # type: ignore[arg-type]
+        assert await context.expire(linger=0, linger_lost=100) == unseen[:2]
+        assert await context.expire(linger=0, linger_lost=100) == []
         await context.end_all()
 
     run(main)

@@ -40,8 +40,10 @@ def test_a_return_makes_up_for_a_broken_connection() -> None:
     assert session.due(LINGER, LINGER, LINGER_LOST)
 
 
-def test_a_session_that_nobody_ever_saw_goes_too() -> None:
-    assert lived(Event.READY).due(LINGER, LINGER, LINGER_LOST)
+def test_a_first_viewer_on_a_slow_line_is_waited_for_but_not_for_ever() -> None:
+    session = lived(Event.READY)
+    assert not session.due(LINGER_LOST - 1, LINGER, LINGER_LOST)
+    assert session.due(LINGER_LOST, LINGER, LINGER_LOST)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .client import Browser, JupyterServer, Notebook, eventually
+from .client import AppView, Browser, JupyterServer, Notebook, eventually
 from .conftest import SHORT_LIVED
 
 
@@ -80,3 +80,16 @@ async def test_a_session_ends_when_its_view_is_closed_and_lingers_for_a_broken_l
         await view.socket.cut()
         await asyncio.sleep(2.5)
         assert await notebook.value("len(handle.sessions)") == 1
+
+
+async def test_a_page_whose_websocket_is_slow_to_come_finds_the_session_that_it_shows(
+    browser: Browser, notebook: Notebook
+) -> None:
+    cell = await notebook.run("handle = show(sliders)")
+    view = AppView(browser, notebook.path_of(cell.view))
+    view.page = await browser.final_page(view.path)
+    made = await notebook.value("[session.id for session in handle.sessions]")
+    await asyncio.sleep(2.5)  # several times `linger`, and the token has expired too
+    await view.connect()
+    assert await notebook.value("[session.id for session in handle.sessions]") == made
+    await view.close()

@@ -37,7 +37,7 @@ LINGER: Final = 15.0
 """Seconds that a session outlives a view that was closed or reloaded, unless the server says otherwise."""
 
 LINGER_LOST: Final = 300.0
-"""Seconds that it outlives a view whose connection broke; a laptop's nap, a proxy's restart."""
+"""Seconds that it waits for a view whose connection broke, or has not come yet: a laptop's nap, a slow line."""
 
 
 class Bridge:
