@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,11 @@ class SessionAnswer(web.RequestHandler):
         return False
 
     @property
+    def place(self) -> Place:
+        """Where the app's page lives."""
+        return self.site.place
+
+    @property
     def user_name(self) -> str | None:
         """Who is logged in."""
         return None
@@ -127,7 +132,7 @@ class PageAnswer(SessionAnswer):
     async def answer(self, *args: str) -> None:
         """Send it, or a page that says why there is none."""
         try:
-            page = await self.site.door.page(self.path, self.opening(), self.site.place)
+            page = await self.site.door.page(self.path, self.opening(), self.place)
         except BokehMountError as error:
             # the traceback is in the log; a browser is told no more than that the app raised
             told = AppError(str(error)) if isinstance(error, AppError) else error
@@ -137,7 +142,7 @@ class PageAnswer(SessionAnswer):
 
     def refusal(self, error: BokehMountError) -> str:
         """A page that says why there is no app."""
-        return error_page(error, self.site.place.view_script or "")
+        return error_page(error, self.place.view_script or "")
 
 
 class AutoloadAnswer(SessionAnswer):
@@ -147,7 +152,9 @@ class AutoloadAnswer(SessionAnswer):
         """Send it."""
         wishes = script_wishes(self)
         with as_http_error():
-            script = await self.site.door.autoload(self.path, self.opening(), Place(self.site.place.root), wishes)
+            # no view script: it speaks of a whole page
+            place = replace(self.place, view_script=None)
+            script = await self.site.door.autoload(self.path, self.opening(), place, wishes)
         send_script(self, script)
 
 
@@ -261,6 +268,11 @@ class _AppHandler(AuthRequestHandler, SessionAnswer):
     def site(self) -> AppSite:
         """What all handlers share."""
         return self.application.site
+
+    @property
+    def place(self) -> Place:
+        """Where the app's page lives, and where BOKEH_RESOURCES says that it gets BokehJS from."""
+        return replace(self.site.place, mode=settings.resources(default="server"))
 
     @property
     def user_name(self) -> str | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import bokeh
 from bokeh.core.types import ID
+from bokeh.settings import settings
 from bokeh.util.browser import view
 from tornado import netutil, version
 from tornado.httpserver import HTTPServer
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ("BaseServer", "Server")
 
 log = logging.getLogger(__name__)
-
-DEFAULT_PORT = 5006
 
 
 class BaseServer:
@@ -242,16 +241,16 @@ class Server(BaseServer):
         num_procs: how many processes serve; as many as there are cores where 0.  Sessions are not shared between
             them: put a proxy in front that keeps a user at one process, or have tokens signed and sessions short.
         address: the address to listen on; all where None
-        port: the port to listen on; 0 for any free one
+        port: the port to listen on; 0 for any free one; BOKEH_DEFAULT_SERVER_PORT where None, which is 5006 if unset
         unix_socket: a path of a Unix socket to listen on instead
         prefix: stands before all paths
         index: a template of the index
         allow_websocket_origin: hosts whose pages may open WebSockets; ``localhost`` with the port where None
         use_xheaders: whether a proxy's X-Real-Ip, X-Forwarded-For, X-Scheme and X-Forwarded-Proto are believed
         trusted_proxies: addresses of proxies, one behind another, whose X-Forwarded-For entries are passed over
-        ssl_certfile: a certificate, for HTTPS
-        ssl_keyfile: its private key, where that is another file
-        ssl_password: the key's password
+        ssl_certfile: a certificate, for HTTPS; BOKEH_SSL_CERTFILE where None
+        ssl_keyfile: its private key, where that is another file; BOKEH_SSL_KEYFILE where None
+        ssl_password: the key's password; BOKEH_SSL_PASSWORD where None
         websocket_max_message_size: bytes of the largest message from a browser
         kwargs: all other arguments of `BokehTornado`
 
@@ -270,7 +269,7 @@ class Server(BaseServer):
         tornado_server_kwargs: dict[str, Any] | None = None,
         num_procs: int | str = 1,
         address: str | None = None,
-        port: int = DEFAULT_PORT,
+        port: int | None = None,
         unix_socket: str | None = None,
         prefix: str = "",
         index: str | None = None,
@@ -283,6 +282,7 @@ class Server(BaseServer):
         websocket_max_message_size: int = 20 * 2**20,
         **kwargs: Any,
     ) -> None:
+        _log_as_bokeh_does()
         log.info("Starting bokehmount's server with Bokeh %s on Tornado %s", bokeh.__version__, version)
         processes = int(num_procs)
         if processes != 1:
@@ -291,8 +291,10 @@ class Server(BaseServer):
         given.setdefault("xheaders", use_xheaders or bool(trusted_proxies))
         if trusted_proxies:
             given.setdefault("trusted_downstream", list(trusted_proxies))
-        if ssl_certfile is not None:
-            given["ssl_options"] = _tls(ssl_certfile, ssl_keyfile, ssl_password)
+        certificate = settings.ssl_certfile(ssl_certfile)
+        if certificate is not None:
+            key, password = settings.ssl_keyfile(ssl_keyfile), settings.ssl_password(ssl_password)
+            given["ssl_options"] = _tls(certificate, key, password)
 
         self._unix_socket = unix_socket
         self._address = None if unix_socket else address
@@ -304,7 +306,7 @@ class Server(BaseServer):
         if unix_socket:
             sockets = [_bind_unix(unix_socket)]
         else:
-            sockets, self._port = bind_sockets(address, port)
+            sockets, self._port = bind_sockets(address, settings.default_server_port(port))
         try:
             if not unix_socket or allow_websocket_origin:
                 origins += create_hosts_allowlist(allow_websocket_origin, self._port)
@@ -340,6 +342,18 @@ class Server(BaseServer):
     def unix_socket(self) -> str | None:
         """The path of the Unix socket it listens on; None where it listens on a port."""
         return self._unix_socket
+
+
+def _log_as_bokeh_does() -> None:
+    """At the level that BOKEH_PY_LOG_LEVEL names, if it names any; to stderr, where nobody has said anything else."""
+    level = settings.py_log_level()
+    if level is None:
+        return
+    for name in ("bokehmount", "bokehmount_server"):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        if not logger.hasHandlers():
+            logger.addHandler(logging.StreamHandler())
 
 
 def _check_forking(io_loop: IOLoop | None) -> None:

@@ -24,15 +24,14 @@ from tornado import web
 from tornado.ioloop import IOLoop
 
 from bokehmount.apphost import App, AppHost
-from bokehmount.assets import versioned
 from bokehmount.errors import CloseCode
-from bokehmount.page import Place
+from bokehmount.page import Place, resources
 from bokehmount.session import ServerSession as CoreSession
 from bokehmount.tokens import Tokens
 
 from . import urls
 from .app_handlers import AppSite, IcoHandler, RootHandler, StaticHandler
-from .auth_provider import AuthProvider, NullAuth
+from .auth_provider import AuthModule, AuthProvider, NullAuth
 from .background import Background
 from .connection import ServerConnection
 from .contexts import ApplicationContext
@@ -122,8 +121,8 @@ class BokehTornado(web.Application):
         websocket_compression_mem_level: memory for that, 1 to 9
         ico_path: the icon; BOKEH_ICO_PATH where None, and ``"none"`` for no icon
         index: a template of the index, in Jinja2's language or Tornado's, that gets ``prefix`` and ``items``
-        auth_provider: says who may see the apps
-        xsrf_cookies: Tornado's protection of POST requests, for login handlers
+        auth_provider: says who may see the apps; the file that BOKEH_AUTH_MODULE names where None, else everybody
+        xsrf_cookies: Tornado's protection of POST requests, for login handlers; BOKEH_XSRF_COOKIES where None
         include_headers: the only headers that apps may see; those that log somebody in (Cookie, Authorization …) are
             seen only if they are named here, and never part of a token
         include_cookies: the only cookies that apps may see
@@ -131,7 +130,7 @@ class BokehTornado(web.Application):
         exclude_cookies: cookies that apps may not see
         session_token_expiration: seconds for which a token opens a new session
         background_executor: where `run_in_background` runs functions, such as ``dask_client.get_executor()``
-        kwargs: settings of `tornado.web.Application`
+        kwargs: settings of `tornado.web.Application`; ``cookie_secret`` is BOKEH_COOKIE_SECRET where it is not given
 
     Raises:
         ValueError: a value makes no sense; says which and why
@@ -161,7 +160,7 @@ class BokehTornado(web.Application):
         ico_path: str | None = None,
         index: str | None = None,
         auth_provider: AuthProvider | None = None,
-        xsrf_cookies: bool = False,
+        xsrf_cookies: bool | None = None,
         include_headers: Sequence[str] | None = None,
         include_cookies: Sequence[str] | None = None,
         exclude_headers: Sequence[str] | None = None,
@@ -191,7 +190,7 @@ class BokehTornado(web.Application):
                 raise ValueError(f"give include_{what} or exclude_{what}, not both")
 
         self.log = log
-        self.auth_provider = auth_provider or NullAuth()
+        self.auth_provider = _auth_by_setting() if auth_provider is None else auth_provider
         self._prefix = _checked_prefix(prefix)
         self._absolute_url = absolute_url
         self._index = index
@@ -228,7 +227,10 @@ class BokehTornado(web.Application):
             Place(f"{self._prefix}/"),
         )
         routes = self._routes([*(extra_patterns or ()), *self.auth_provider.endpoints], use_index, redirect_root)
-        super().__init__(routes, xsrf_cookies=xsrf_cookies, **kwargs)
+        cookie_secret = settings.cookie_secret(kwargs.pop("cookie_secret", None))
+        super().__init__(
+            routes, xsrf_cookies=settings.xsrf_cookies(xsrf_cookies), cookie_secret=cookie_secret, **kwargs
+        )
 
     def _routes(self, extra_patterns: Sequence[Any], use_index: bool, redirect_root: bool) -> list[Any]:
         routes: list[Any] = [
@@ -344,16 +346,13 @@ class BokehTornado(web.Application):
         return f"{self._prefix}/{path.lstrip('/')}"
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:
-        """Where pages load BokehJS from: this server, or what BOKEH_RESOURCES says.
+        """Where pages load BokehJS from: this server, or what BOKEH_RESOURCES says; the apps' own pages do the same.
 
         Args:
             absolute_url: the server as pages of others see it; True for its own URL, None for URLs without a host
         """
-        mode: Any = settings.resources(default="server")
-        if mode not in ("server", "server-dev"):
-            return Resources(mode=mode)
         host = (self._absolute_url if absolute_url is True else absolute_url) or "/"
-        return Resources(mode=mode, root_url=urljoin(str(host), self._prefix or "/"), path_versioner=versioned)
+        return resources(urljoin(str(host), self._prefix or "/"), settings.resources(default="server"))
 
     def get_session(self, app_path: str, session_id: ID | str) -> CoreSession:
         """A session that lives.
@@ -495,6 +494,11 @@ def _psutil() -> Any:
 
 def _bytes(secret: str | bytes | None) -> bytes | None:
     return secret.encode() if isinstance(secret, str) else secret
+
+
+def _auth_by_setting() -> AuthProvider:
+    path = settings.auth_module()
+    return AuthModule(path) if path else NullAuth()
 
 
 def _compression(level: int | None, memory: int | None) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -17,6 +18,7 @@ from bokeh.embed.elements import html_page_for_render_items, script_for_render_i
 from bokeh.embed.util import RenderItem
 from bokeh.model import Model
 from bokeh.resources import Resources
+from bokeh.settings import settings
 from bokeh.util.serialization import make_globally_unique_css_safe_id
 
 from .assets import versioned
@@ -31,19 +33,40 @@ class Place:
     Args:
         root: the URL below which ``static/`` is, absolute or base-relative, ending with a slash
         view_script: the URL of the script that says in words what is happening; none where None
+        mode: where BokehJS comes from, in the words of `bokeh.resources.Resources`
     """
 
     root: str
     view_script: str | None = None
+    mode: str = "server"
 
 
-def resources(root: str) -> Resources:
-    """BokehJS and extension files below a URL."""
-    return Resources(mode="server", root_url=root, path_versioner=versioned)
+def resources(root: str, mode: str = "server") -> Resources:
+    """BokehJS and extension files below a URL, or from elsewhere in another mode than ``server``.
+
+    Raises:
+        ValueError: there is no such mode
+    """
+    known: Any = mode
+    if mode in ("server", "server-dev"):
+        return Resources(mode=known, root_url=root, path_versioner=versioned)
+    return Resources(mode=known)
 
 
-def _bundle(root: str) -> Bundle:
-    return _bundle_of(root, _model_classes())
+def _bundle(root: str, mode: str) -> Bundle:
+    return _bundle_of(root, mode, _model_classes(), _settings())
+
+
+def _settings() -> Hashable:
+    """What else `Resources` reads; a bundle that was made by other settings is not the one that is wanted."""
+    return (
+        settings.minified(),
+        settings.log_level(),
+        settings.cdn_version(),
+        settings.docs_cdn(),
+        settings.rootdir(),
+        settings.dev,
+    )
 
 
 def _model_classes() -> int:
@@ -61,8 +84,8 @@ def _model_classes() -> int:
 
 
 @lru_cache(maxsize=32)
-def _bundle_of(root: str, model_classes: int) -> Bundle:
-    bundle = bundle_for_objs_and_resources(None, resources(root))
+def _bundle_of(root: str, mode: str, model_classes: int, read: Hashable) -> Bundle:
+    bundle = bundle_for_objs_and_resources(None, resources(root, mode))
     bundle.js_files = [_below(root, url) for url in bundle.js_files]
     bundle.css_files = [_below(root, url) for url in bundle.css_files]
     return bundle
@@ -75,8 +98,8 @@ def _below(root: str, url: URL) -> URL:
 
 
 @lru_cache(maxsize=32)
-def _rendered(root: str, model_classes: int) -> tuple[str, str]:
-    scripts, styles = _bundle_of(root, model_classes)
+def _rendered(root: str, mode: str, model_classes: int, read: Hashable) -> tuple[str, str]:
+    scripts, styles = _bundle_of(root, mode, model_classes, read)
     return scripts, styles
 
 
@@ -92,7 +115,7 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     Returns:
         HTML
     """
-    scripts, styles = _rendered(place.root, _model_classes())
+    scripts, styles = _rendered(place.root, place.mode, _model_classes(), _settings())
     if place.view_script is not None:
         scripts = (
             f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'
@@ -147,7 +170,7 @@ def autoload_script(
     if absolute_url:
         url = urlparse(absolute_url)
         root = f"{url.scheme}://{url.netloc}{root}"
-    cached = _bundle(root) if with_resources else bundle_for_objs_and_resources(None, None)
+    cached = _bundle(root, place.mode) if with_resources else bundle_for_objs_and_resources(None, None)
     bundle = Bundle(cached.js_files, cached.js_raw, cached.css_files, cached.css_raw, cached.hashes)
     item = RenderItem(token=token, elementid=element_id, use_for_title=False)  # type: ignore[arg-type]
     bundle.add(Script(script_for_render_items({}, [item], app_path=app_path, absolute_url=absolute_url)))
