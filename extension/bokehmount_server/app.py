@@ -20,7 +20,7 @@ from traitlets import Bool, Bytes, Dict, Float, Integer, List, Unicode, default
 from bokehmount.tokens import Tokens
 
 from .door import Viewer
-from .jupyter_apps import HostedApps, IndexHandler
+from .jupyter_apps import AppsHandler, HostedApps, IndexHandler
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
 from .kernels.control_carrier import MESSAGE_TYPE, RESTARTED
@@ -123,7 +123,8 @@ class BokehMount(ExtensionApp):
         # not through self.handlers: those are joined to a base URL that is not escaped, as in /user/a+b(c)/
         base = self.site.base
         index = (rf"{re.escape(base.rstrip('/'))}/?", IndexHandler, {"base": base, "paths": self._running})
-        routes = [*kernel_routes(self.site), *self.hosted.routes(), index]
+        listed = (rf"{re.escape(base)}api/apps", AppsHandler, {"describe": self._describe})
+        routes = [*kernel_routes(self.site), *self.hosted.routes(), index, listed]
         self.serverapp.web_app.add_handlers(".*$", routes)  # type: ignore[no-untyped-call]
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -134,6 +135,9 @@ class BokehMount(ExtensionApp):
         """The paths of all apps that run now, below our own."""
         kernels = [f"/kernels/{link.kernel_id}{app['app']}" for link in self.links for app in link.apps]
         return [*self.hosted.paths, *kernels]
+
+    def _describe(self) -> list[dict[str, Any]]:
+        return [*self.hosted.describe(), *self.site.describe()]
 
     async def _on_kernel_action(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         kernel_id, action = data.get("kernel_id"), data.get("action")

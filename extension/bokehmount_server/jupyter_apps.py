@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 from bokeh.application import Application
 from jupyter_server.auth.decorator import authorized
@@ -34,7 +36,7 @@ from .local_door import LocalDoor
 from .requests import NOTHING_MORE, TokenPolicy
 from .views import Views
 
-__all__ = ("HostedApps", "IndexHandler")
+__all__ = ("AppsHandler", "HostedApps", "IndexHandler")
 
 _RESERVED: Final = ("/", "/api", "/kernels", "/static", "/view")
 _CHECK: Final = 5.0
@@ -106,15 +108,7 @@ class HostedApps:
 
     def describe(self) -> list[dict[str, Any]]:
         """The apps for the front end, with URLs below the server's prefix."""
-        return [
-            {
-                "app": app.path,
-                "title": app.title,
-                "url": app.path.lstrip("/"),
-                "sessions": len(list(app.context.sessions)),
-            }
-            for app in self._host
-        ]
+        return [_described(app) for app in self._host]
 
     def routes(self) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
         """The routes, each with its handler; they begin at the server's root."""
@@ -133,6 +127,18 @@ class HostedApps:
                 (rf"{below}/static/(.*)", HostedFiles, {"path": app.application.static_path}),
             ]
         return routes
+
+
+def _described(app: App) -> dict[str, Any]:
+    sessions = list(app.context.sessions)
+    return {
+        "kernel_id": None,
+        "app": app.path,
+        "title": app.title,
+        "url": quote(app.path.lstrip("/")),
+        "sessions": len(sessions),
+        "views": sum(session.connection_count for session in sessions),
+    }
 
 
 class _Hosted(SessionAnswer):
@@ -221,3 +227,17 @@ class IndexHandler(JupyterPage):
     async def get(self) -> None:
         """Send it."""
         send_page(self, index_page(self._base.rstrip("/"), self._paths()))
+
+
+class AppsHandler(JupyterPage):
+    """``/api/apps``: all running apps, as JSON."""
+
+    def initialize(self, describe: Callable[[], list[dict[str, Any]]]) -> None:
+        self._describe = describe
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send it."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"apps": self._describe()}))

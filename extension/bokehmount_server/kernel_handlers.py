@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -78,6 +77,19 @@ class _KernelPage(JupyterPage):
 
     async def link(self, kernel_id: str) -> KernelLink:
         return await self.site.links.get(kernel_id)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The apps of all kernels for the front end, with URLs below `base`."""
+        return [
+            {
+                "kernel_id": link.kernel_id,
+                **app,
+                "url": f"kernels/{quote(link.kernel_id)}{quote(str(app['app']))}",
+                "carrier": link.carrier_name,
+            }
+            for link in self.links
+            for app in link.apps
+        ]
 
 
 class PageHandler(_KernelPage):
@@ -228,29 +240,6 @@ class SocketHandler(JupyterSocket):
             self.settings["kernel_manager"].notify_disconnect(self._connected)
 
 
-class AppsHandler(JupyterPage):
-    """``/api/apps``: all running apps, as JSON."""
-
-    def initialize(self, site: KernelSite) -> None:
-        self.site = site
-
-    @web.authenticated
-    @authorized
-    async def get(self) -> None:
-        apps = [
-            {
-                "kernel_id": link.kernel_id,
-                **app,
-                "url": f"kernels/{quote(link.kernel_id)}{quote(str(app['app']))}",
-                "carrier": link.carrier_name,
-            }
-            for link in self.site.links
-            for app in link.apps
-        ]
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"apps": apps}))
-
-
 class AppHandler(JupyterPage):
     """``/api/kernels/{id}/apps/{app}``: end an app."""
 
@@ -297,7 +286,6 @@ def kernel_routes(site: KernelSite) -> list[tuple[str, type[web.RequestHandler],
     app = r"((?:[\w.~-]+/)*[\w.~-]+?)"
     return [
         (rf"{base}view/view\.js", ViewScriptHandler, {}),
-        (rf"{base}api/apps", AppsHandler, args),
         (rf"{base}api/kernels/([\w.~%-]+)/apps/{app}", AppHandler, args),
         (rf"{kernel}/static/(.+)", StaticHandler, args),
         (rf"{kernel}/{app}/ws", SocketHandler, args),

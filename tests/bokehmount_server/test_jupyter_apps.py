@@ -122,6 +122,17 @@ def test_configured_apps_are_listed_and_served_behind_the_login(jupyter: str) ->
     assert get(f"{jupyter}/nowhere").status_code == 404
 
 
+def test_the_front_end_is_told_of_them_behind_the_login(jupyter: str) -> None:
+    assert requests.get(f"{jupyter}/api/apps", timeout=30, allow_redirects=False).status_code in (302, 403)
+    get(f"{jupyter}/plain?bokeh-session-id=counted")
+    apps = {app["app"]: app for app in get(f"{jupyter}/api/apps").json()["apps"]}
+    assert apps.keys() == {"/sliders", "/many/files", "/who", "/plain"}
+    plain = apps["/plain"]
+    assert plain.pop("sessions") >= 1
+    assert plain == {"kernel_id": None, "app": "/plain", "title": "plain", "url": "plain", "views": 0}
+    assert get(f"{jupyter}/{apps['/many/files']['url']}").status_code == 200
+
+
 def test_a_token_is_signed_and_carries_no_secret(jupyter: str) -> None:
     page = get(f"{jupyter}/who?x=1", headers={"Cookie": "a=hush"}).text
     token = page.partition('"token":"')[2].partition('"')[0]

@@ -161,7 +161,7 @@ class Jupyter:
 
 
 @contextlib.contextmanager
-def running_jupyter(root: Path) -> Iterator[Jupyter]:
+def running_jupyter(root: Path, *options: str) -> Iterator[Jupyter]:
     """A Jupyter server with JupyterLab and Notebook 7 under `BASE_URL`; the home directory is left alone."""
     state, work = root / "state", root / "work"
     work.mkdir(parents=True)
@@ -187,6 +187,7 @@ def running_jupyter(root: Path) -> Iterator[Jupyter]:
         *(f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True"),
         *("--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
         *("--BokehMount.linger=5", "--LanguageServerManager.autodetect=False", "--KernelManager.transport=ipc"),
+        *options,
     ]
     with (state / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=work)
