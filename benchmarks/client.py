@@ -91,8 +91,8 @@ class Connection:
         await self.next_of_type("ACK")
         return self
 
-    def received(self, payload: str | bytes) -> None:
-        message = self._assembler.feed(payload, time.perf_counter())
+    def received(self, payload: str | bytes, now: float) -> None:
+        message = self._assembler.feed(payload, now)
         if message is not None:
             self._messages.append(message)
             self._wake()
@@ -101,9 +101,13 @@ class Connection:
         self._disconnected = Disconnected(code, reason)
         self._wake()
 
-    def send(self, msgtype: str, content: Any) -> None:
+    def send(self, msgtype: str, content: Any) -> float:
+        """Send a message; the clock (s) when it was written."""
         parts = message_fragments(str(next(self._msgids)), msgtype, content)
-        self.socket.write(*(websocket.frame(websocket.TEXT, part) for part in parts))
+        frames = [websocket.frame(websocket.TEXT, part) for part in parts]
+        now = time.perf_counter()
+        self.socket.write(*frames)
+        return now
 
     async def next(self) -> Message:
         while not self._messages:
@@ -144,13 +148,13 @@ class PatchCounter:
         self.patches = 0
         self.ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
-    def received(self, payload: str | bytes) -> None:
+    def received(self, payload: str | bytes, now: float) -> None:
         if isinstance(payload, bytes):
             return
         if '"PATCH-DOC"' in payload:
             self.patches += 1
         elif '"ColumnsStreamed"' in payload:
-            self.ended.set_result(time.perf_counter())
+            self.ended.set_result(now)
 
     def closed(self, code: int, reason: str) -> None:
         if not self.ended.done():
@@ -179,10 +183,10 @@ class View:
     def columns(self, source: str) -> Columns:
         return self.replica.sources[self._ids[source]]
 
-    def set_value(self, model: str, value: object) -> None:
-        """Change the ``value`` of a widget, as a hand on it would."""
+    def set_value(self, model: str, value: object) -> float:
+        """Change the ``value`` of a widget, as a hand on it would; the clock (s) when that was sent."""
         event = {"kind": "ModelChanged", "model": {"id": self._ids[model]}, "attr": "value", "new": value}
-        self.connection.send("PATCH-DOC", {"events": [event]})
+        return self.connection.send("PATCH-DOC", {"events": [event]})
 
     def order(self, order: str, **arguments: object) -> None:
         """Have the app do one of ``benchmarks.app.ORDERS``."""

@@ -129,7 +129,7 @@ class Kernel:
         self.pid = int(await asyncio.wait_for(self.execute("import os; print(os.getpid())"), timeout=30))
         return self
 
-    def received(self, payload: str | bytes) -> None:
+    def received(self, payload: str | bytes, now: float) -> None:
         if isinstance(payload, bytes):
             return
         message = orjson.loads(payload)

@@ -24,7 +24,7 @@ class StatusListener:
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def received(self, payload: str | bytes) -> None:
+    def received(self, payload: str | bytes, now: float) -> None:
         status = orjson.loads(payload)
         if self.ready.done():
             return

@@ -16,6 +16,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+RECEIVE_BUFFER = 1 << 22
+MAX_HEAD = 1 << 16
 
 
 class HandshakeRefused(ConnectionError):
@@ -23,9 +25,13 @@ class HandshakeRefused(ConnectionError):
 
 
 class Listener(Protocol):
-    """Whoever takes what arrives; both are called from the loop, as soon as the bytes are there."""
+    """Whoever takes what arrives; both are called from the loop, as soon as the bytes are there.
 
-    def received(self, payload: str | bytes) -> None: ...
+    ``now`` is the clock (s) at the arrival of a payload's last byte: what the client does with it afterwards is the
+    client's own affair.
+    """
+
+    def received(self, payload: str | bytes, now: float) -> None: ...
 
     def closed(self, code: int, reason: str) -> None: ...
 
@@ -43,45 +49,54 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """Bytes in, (opcode, payload) out; the pieces of a fragmented message are joined."""
+    """Bytes in, (opcode, payload) out; the pieces of a fragmented message are joined.
+
+    Ask for a ``buffer``, fill some of it, and say how much with ``filled``.
+    """
 
     def __init__(self, deliver: Callable[[int, bytes], None]) -> None:
         self._deliver = deliver
-        self._bytes = bytearray()
+        self._bytes = bytearray(RECEIVE_BUFFER)
+        self._view = memoryview(self._bytes)
+        self._start = self._end = 0
         self._needed = 2
         self._started: int | None = None
         self._pieces: list[bytes] = []
 
-    def feed(self, data: bytes) -> None:
-        self._bytes += data
-        if len(self._bytes) < self._needed:
-            return
-        position = 0
-        while True:
-            taken = self._take_frame(position)
-            if taken == 0:
-                break
-            position += taken
-        del self._bytes[:position]
+    def buffer(self) -> memoryview:
+        """Where the next bytes go; never empty."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        if self._end == len(self._bytes) or self._start + self._needed > len(self._bytes):
+            rest = bytes(self._view[self._start : self._end])
+            if self._needed > len(self._bytes):
+                self._bytes = bytearray(2 * self._needed)
+                self._view = memoryview(self._bytes)
+            self._view[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        return self._view[self._end :]
+
+    def filled(self, count: int) -> None:
+        """So many bytes were put there."""
+        self._end += count
+        while self._end - self._start >= self._needed and (size := self._take_frame(self._start)):
+            self._start += size
 
     def _take_frame(self, at: int) -> int:
         """The size of the frame that begins there, in bytes, or 0 if it isn't all there yet."""
-        available = len(self._bytes) - at
+        available = self._end - at
         self._needed = 2
-        if available < 2:
-            return 0
         first, size, head = self._bytes[at], self._bytes[at + 1], 2
         if size >= 126:
             head = 4 if size == 126 else 10
             if available < head:
                 self._needed = head
                 return 0
-            size = int.from_bytes(self._bytes[at + 2 : at + head], "big")
+            size = int.from_bytes(self._view[at + 2 : at + head], "big")
         if available < head + size:
             self._needed = head + size
             return 0
-        payload = bytes(memoryview(self._bytes)[at + head : at + head + size])
-        self._take_payload(bool(first & 0x80), first & 0x0F, payload)
+        self._take_payload(bool(first & 0x80), first & 0x0F, bytes(self._view[at + head : at + head + size]))
         return head + size
 
     def _take_payload(self, final: bool, opcode: int, payload: bytes) -> None:
@@ -95,13 +110,14 @@ class FrameReader:
             self._deliver(self._started, whole)
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(asyncio.BufferedProtocol):
     """One connection.  Made by ``connect``; whoever makes one must ``close`` it."""
 
     def __init__(self, request: bytes, listener: Listener) -> None:
         self._request = request
         self.listener = listener
-        self._head = bytearray()
+        self._head_view = memoryview(bytearray(MAX_HEAD))
+        self._head_size = 0
         self._reader = FrameReader(self._take)
         self._pongs: dict[bytes, asyncio.Future[float]] = {}
         self._transport: asyncio.Transport | None = None
@@ -110,6 +126,7 @@ class WebSocket(asyncio.Protocol):
         self.opened: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[None] = loop.create_future()
         self.bytes_received = 0
+        self._now = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -117,12 +134,16 @@ class WebSocket(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.write(self._request)
 
-    def data_received(self, data: bytes) -> None:
-        self.bytes_received += len(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.buffer() if self.opened.done() else self._head_view[self._head_size :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._now = time.perf_counter()
+        self.bytes_received += nbytes
         if self.opened.done():
-            self._reader.feed(data)
+            self._reader.filled(nbytes)
         else:
-            self._read_head(data)
+            self._read_head(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         gone = ConnectionError(f"the WebSocket closed with {self._closing[0]} {self._closing[1]}")
@@ -169,25 +190,27 @@ class WebSocket(asyncio.Protocol):
         except TimeoutError:
             self._transport.abort()
 
-    def _read_head(self, data: bytes) -> None:
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
+    def _read_head(self, count: int) -> None:
+        self._head_size += count
+        head = bytes(self._head_view[: self._head_size])
+        end = head.find(b"\r\n\r\n")
         if end < 0 or self._transport is None:
             return
-        status = self._head.split(b"\r\n", 1)[0].decode("latin-1")
+        status = head.split(b"\r\n", 1)[0].decode("latin-1")
         if " 101 " not in f"{status} ":
             self.opened.set_exception(HandshakeRefused(status))
             self._transport.close()
             return
         self.opened.set_result(None)
-        if rest := bytes(self._head[end + 4 :]):
-            self._reader.feed(rest)
+        if rest := head[end + 4 :]:
+            self._reader.buffer()[: len(rest)] = rest
+            self._reader.filled(len(rest))
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == TEXT:
-            self.listener.received(payload.decode())
+            self.listener.received(payload.decode(), self._now)
         elif opcode == BINARY:
-            self.listener.received(payload)
+            self.listener.received(payload, self._now)
         elif opcode == PING:
             self.write(frame(PONG, payload))
         elif opcode == PONG:

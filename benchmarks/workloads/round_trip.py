@@ -18,8 +18,7 @@ ENOUGH_SECONDS, ENOUGH_MOVES = 4.0, 20
 
 async def move(view: View, value: float) -> float:
     """One round trip, in ms."""
-    start = time.perf_counter()
-    view.set_value("slider", value)
+    start = view.set_value("slider", value)
     message = await view.next_change("line")
     columns = view.columns("line")
     x, y = float(columns["x"][1]), float(columns["y"][1])
