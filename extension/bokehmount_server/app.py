@@ -62,9 +62,9 @@ class BokehMount(ExtensionApp):
     token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
     max_message_size = Integer(20 * 2**20, help="Bytes of the largest message from a browser.").tag(config=True)
     max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)
-    ping_interval = Float(25.0, help="Seconds between WebSocket pings; keep it below your proxies' idle limit.").tag(
-        config=True
-    )
+    ping_interval = Float(
+        25.0, help="Seconds between heartbeats on WebSockets; keep it below your proxies' idle limit. 0 sends none."
+    ).tag(config=True)
     extra_websocket_origins = List(
         Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule."
     ).tag(config=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
+from tornado.iostream import StreamClosedError
 
 from .hosts import origin_allowed
 from .websocket import AppSocket
@@ -18,6 +21,9 @@ __all__ = ("AUTH_RESOURCE", "JupyterPage", "JupyterSocket")
 AUTH_RESOURCE: Final = "bokeh"
 
 _TOKEN_IN_URL: Final = "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
+
+_HEARTBEAT: Final = b"\x8a\x00"
+"""A pong that nobody asked for: "a unidirectional heartbeat", which nobody answers (RFC 6455, section 5.5.3)."""
 
 _Method = Callable[..., Coroutine[Any, Any, None]]
 
@@ -64,9 +70,13 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     auth_resource = AUTH_RESOURCE
     extra_origins: tuple[str, ...] = ()
 
-    # WebSocketMixin counts milliseconds under a name that Tornado reads in seconds, and pings by itself
-    ping_interval = AppSocket.ping_interval
-    ping_timeout = AppSocket.ping_timeout
+    @property
+    def ping_interval(self) -> None:
+        """Nothing is to answer: JupyterHub's proxy takes a browser's answer to a ping for its user's activity."""
+
+    @property
+    def ping_timeout(self) -> None:
+        """See `ping_interval`."""
 
     def check_origin(self, origin: str | None = None) -> bool:
         """Jupyter's check, or one of the origins that the administrator added."""
@@ -78,8 +88,22 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     @ws_authenticated
     @_may_execute
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Upgrade to a WebSocket."""
-        await super().get(*args, **kwargs)
+        """Upgrade to a WebSocket, until it is closed."""
+        beating = asyncio.ensure_future(self._beat())
+        try:
+            await super().get(*args, **kwargs)
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        """Keep proxies from cutting an idle connection; one that is dead is noticed by TCP."""
+        while self.limits.ping:
+            await asyncio.sleep(self.limits.ping)
+            connection = self.ws_connection
+            stream = getattr(connection, "stream", None)
+            if connection is not None and stream is not None and not connection.is_closing():
+                with suppress(StreamClosedError):
+                    stream.write(_HEARTBEAT)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Refuse; a script that sent its token where JupyterHub's servers take none is told where they do."""
