@@ -79,6 +79,11 @@ class AppSite:
     active: Callable[[], None] = lambda: None
     views: Views | None = None
 
+    def changed(self, session_id: str) -> None:
+        """A browser changed something in a session."""
+        if self.views is None or not self.views.watched("", session_id):
+            self.active()
+
 
 class SessionAnswer(web.RequestHandler):
     """Finds out which session a request may see."""
@@ -91,14 +96,14 @@ class SessionAnswer(web.RequestHandler):
         raise NotImplementedError
 
     @property
-    def trusted(self) -> bool:
-        """Whether a session without a signature may be named."""
-        return False
-
-    @property
     def place(self) -> Place:
         """Where the app's page lives."""
         return self.site.place
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a session without a signature may be named."""
+        return False
 
     @property
     def user_name(self) -> str | None:
@@ -212,7 +217,7 @@ class SocketAnswer(SessionAnswer, AppSocket):
                 raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
             token = site.policy.tokens.check(self.token_text, trust_unsigned=self.trusted)
             if self.selected_subprotocol == BOKEH:
-                self._viewer = ViewerSocket(self, site.door, self.path, site.active)
+                self._viewer = ViewerSocket(self, site.door, self.path, lambda: site.changed(token.session_id))
                 self._viewer.start(opening_of(token, self.info()))
             elif site.views is not None:
                 self._view = View("", self.path, token.session_id, self)
@@ -223,6 +228,8 @@ class SocketAnswer(SessionAnswer, AppSocket):
     def on_message(self, message: str | bytes) -> None:
         if self._viewer is not None:
             self._viewer.on_message(message)
+        elif self._view is not None and self.site.views is not None and self.site.views.hear(self._view, message):
+            self.site.active()
 
     def on_close(self) -> None:
         if self._viewer is not None:

@@ -66,17 +66,14 @@ class KernelSite:
         """The URL of the view script."""
         return f"{self.base}view/view.js?v={_VIEW_VERSION}"
 
+    def changed(self, kernel_id: str, session_id: str) -> None:
+        """A browser changed something in a session."""
+        if not self.views.watched(kernel_id, session_id):
+            self.active(kernel_id)
+
     def place(self, kernel_id: str) -> Place:
         """Where a kernel's pages live."""
         return Place(f"{self.base}kernels/{quote(kernel_id)}/", self.view_script)
-
-
-class _KernelPage(JupyterPage):
-    def initialize(self, site: KernelSite) -> None:
-        self.site = site
-
-    async def link(self, kernel_id: str) -> KernelLink:
-        return await self.site.links.get(kernel_id)
 
     def describe(self) -> list[dict[str, Any]]:
         """The apps of all kernels for the front end, with URLs below `base`."""
@@ -90,6 +87,14 @@ class _KernelPage(JupyterPage):
             for link in self.links
             for app in link.apps
         ]
+
+
+class _KernelPage(JupyterPage):
+    def initialize(self, site: KernelSite) -> None:
+        self.site = site
+
+    async def link(self, kernel_id: str) -> KernelLink:
+        return await self.site.links.get(kernel_id)
 
 
 class PageHandler(_KernelPage):
@@ -213,7 +218,7 @@ class SocketHandler(JupyterSocket):
                 return
             self._connected = kernel_id
             self.settings["kernel_manager"].notify_connect(kernel_id)
-            self._viewer = ViewerSocket(self, link, path, lambda: site.active(kernel_id))
+            self._viewer = ViewerSocket(self, link, path, lambda: site.changed(kernel_id, token.session_id))
             info = request_info(self.request, self.current_user.username)
             self._viewer.start(opening_of(token, info))
         except Exception as error:
@@ -223,6 +228,8 @@ class SocketHandler(JupyterSocket):
         if self._viewer is not None:
             self._viewer.on_message(message)
             return None
+        if self._view is not None and self.site.views.hear(self._view, message):
+            self.site.active(self.kernel_id)
         return self._take_early(message) if self.selected_subprotocol == BOKEH else None
 
     async def _take_early(self, message: str | bytes) -> None:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 BUSY = "The kernel is busy with another cell. This opens by itself when it is free."
 STARTING = "Starting the app …"
 
+USED = "used"
+"""What a view says while its user points, types or scrolls.  All else that it says promises that it would."""
+
 
 class StatusSocket(Protocol):
     """What sends text to a view."""
@@ -46,6 +49,7 @@ class View:
     session_id: str
     socket: StatusSocket
     waits: bool = False  # for an app of this path to be there again
+    watches: bool = False  # and so says when its user does something
 
     def tell(self, state: str, text: str = "", **more: Any) -> None:
         """Send what is happening."""
@@ -76,6 +80,25 @@ class Views:
     def remove(self, view: View) -> None:
         """A view is gone."""
         self._views.discard(view)
+
+    def hear(self, view: View, message: str | bytes) -> bool:
+        """A view said something.
+
+        Returns:
+            whether its user did something
+        """
+        view.watches = True
+        return message == USED
+
+    def watched(self, kernel_id: str, session_id: str) -> bool:
+        """Whether a session's pages say themselves when somebody uses them.
+
+        Else each change that comes from a browser has to count, and BokehJS sends some by itself: the ends of a range
+        that follows a stream.
+        """
+        return any(
+            view.watches and (view.kernel_id, view.session_id) == (kernel_id, session_id) for view in self._views
+        )
 
     def of(self, wanted: Callable[[View], bool]) -> Iterable[View]:
         """The views for which this holds."""

@@ -182,3 +182,18 @@ def test_two_kernels_with_the_same_session_are_told_apart() -> None:
         assert told(other) == ["ready"]
 
     run(main)
+
+
+def test_a_page_that_watches_its_user_says_when_its_session_is_used() -> None:
+    async def main(views: Views) -> None:
+        silent, watching = view("s1"), view("s2")
+        for seen in (silent, watching):
+            views.add(seen, busy=False)
+        assert not views.hear(watching, "watching") and views.hear(watching, "used")
+        assert views.watched("k1", "s2")
+        assert not views.watched("k1", "s1"), "what comes from its browser has to count"
+        assert not views.watched("k2", "s2")
+        views.remove(watching)
+        assert not views.watched("k1", "s2")
+
+    run(main)

@@ -153,6 +153,7 @@
     clearTimeout(again);
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/\/+$/, "")}/ws`;
     socket = new WebSocket(url, ["bokehmount", token]);
+    socket.onopen = () => socket.send("watching");
     socket.onmessage = (event) => {
       failures = 0;
       heard(JSON.parse(event.data));
@@ -225,6 +226,21 @@
         show(message.state, message.text, message);
     }
   }
+
+  // Use: what BokehJS sends need not be its user's doing, and servers that nobody uses are stopped ------------------------
+
+  const USE = ["pointerdown", "pointermove", "keydown", "wheel"];
+  const OFTEN = 5000;
+  let lastUsed = -OFTEN;
+
+  function used(event) {
+    // a page that moves below a pointer at rest is not used
+    if (!event.isTrusted || (event.type === "pointermove" && !event.movementX && !event.movementY)) return;
+    if (performance.now() - lastUsed < OFTEN || socket === null || socket.readyState !== WebSocket.OPEN) return;
+    lastUsed = performance.now();
+    socket.send("used");
+  }
+  for (const type of USE) addEventListener(type, used, { capture: true, passive: true });
 
   let leaving = false;
   addEventListener("pagehide", () => {

@@ -255,6 +255,7 @@ class View:
         self._send(events, tuple(serializer.buffers))
 
     def _send(self, events: list[Any], buffers: tuple[Any, ...] = ()) -> None:
+        self._status.send("used")  # as our page says of its user
         self._write(Message(MessageType.PATCH_DOC, {"events": events}, buffers=buffers))
 
     def _write(self, message: Message) -> None:
