@@ -1,16 +1,19 @@
-"""One hub for the whole run, with the people's servers started together."""
+"""One hub and one browser for the whole run, with the people's servers started together."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bokehmount.testing import RunningNotebook
 
-from .hub import Hub, HubUser
+from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
+from .hub import PASSWORD, Hub, HubUser
 
 ODD_NAMES = ["a@b.org", "ann (x)[y]", "zoë+ж"]
 """Names that are encoded in the base URL, or that mean something in a route's pattern."""
@@ -75,3 +78,26 @@ def waves(alice: HubUser) -> Iterator[RunningNotebook]:
     """Alice's notebook, which shows an app."""
     with RunningNotebook.run(alice, notebook(SETUP)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if shutil.which(CHROMIUM) is None:
+        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or set CHROMIUM to its path", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+def log_in(page: Page, name: str) -> None:
+    page.fill("#username_input", name)
+    page.fill("#password_input", PASSWORD)
+    page.click("#login_submit")

@@ -26,8 +26,11 @@ ROOT = Path(__file__).parents[2]
 PROXY = ROOT / ".tools/node_modules/.bin/configurable-http-proxy"
 API_TOKEN = "hub-test-token-0123456789abcdef"
 PASSWORD = "pw"
+HEARTBEAT = 0.4
+"""Seconds, of bob's server."""
 
-# No setting of ours is in here: installing the package is all that an administrator does.
+# No setting of ours is in here: installing the package is all that an administrator does.  Only bob's server has a
+# quicker heart, so that many beats fit into a test.
 CONFIG = """\
 import os
 import sys
@@ -59,6 +62,13 @@ c.Spawner.environment = {{
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }}
 c.JupyterHub.activity_resolution = 0
+c.JupyterHub.last_activity_interval = 1  # how often the hub asks its proxy
+
+def quicken(spawner):
+    if spawner.user.name == "bob":
+        spawner.args = [*spawner.args, "--BokehMount.ping_interval={heartbeat}"]
+
+c.Spawner.pre_spawn_hook = quicken
 c.Spawner.http_timeout = c.Spawner.start_timeout = 120
 c.JupyterHub.load_roles = [
     {{"name": "tester", "scopes": ["admin:users", "admin:servers", "access:servers", "tokens"], "services": ["tester"]}}
@@ -106,6 +116,7 @@ class Hub:
                 proxy=PROXY,
                 password=PASSWORD,
                 token=API_TOKEN,
+                heartbeat=HEARTBEAT,
             )
         )
         self.log = folder / "hub.log"

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request
 
 from bokehmount.testing import RunningNotebook
 
-from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS, View, eventually
-from .conftest import SETUP, notebook
-from .hub import PASSWORD, Hub, HubUser, Wire
+from ..browser.driver import View, eventually
+from .conftest import SETUP, log_in, notebook
+from .hub import Hub, HubUser, Wire
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -42,32 +41,9 @@ SCREENSHOTS = os.environ.get("HUB_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if shutil.which(CHROMIUM) is None:
-        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or set CHROMIUM to its path", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def wire(hub: Hub) -> Iterator[Wire]:
     with Wire(hub.port) as wire:
         yield wire
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
-    yield context
-    context.close()
-
-
-def log_in(page: Page, name: str) -> None:
-    page.fill("#username_input", name)
-    page.fill("#password_input", PASSWORD)
-    page.click("#login_submit")
 
 
 def picture(page: Page, name: str) -> None:

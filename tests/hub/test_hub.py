@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
@@ -144,46 +144,6 @@ def test_logged_out_is_out(alice: HubUser, waves: RunningNotebook) -> None:
         assert after.get(app_path(waves)).code == 302
         for subprotocol in ("bokeh", "bokehmount"):
             assert refusal(after, f"{app_path(waves)}/ws", subprotocol, view.token).code == 403
-
-
-def last_activity(hub: Hub, name: str) -> str:
-    return str(hub.api("GET", f"users/{quote(name)}")["servers"][""]["last_activity"])
-
-
-def reported(user: HubUser) -> str:
-    """What this user's server calls its own last activity."""
-    return str(user.api("GET", "status")["last_activity"])
-
-
-def test_use_is_activity_and_pings_and_streams_are_not(bob: HubUser, hub: Hub) -> None:
-    stream = SETUP + (
-        "from bokeh.io import curdoc\n"
-        "def ticker(doc):\n"
-        "    source = ColumnDataSource({'x': [0.0]}, name='ticks')\n"
-        "    slider = Slider(start=0, end=10, value=1, name='slider')\n"
-        "    doc.add_root(source)\n"
-        "    doc.add_root(slider)\n"
-        "    doc.add_periodic_callback(lambda: source.stream({'x': [1.0]}, 50), 50)\n"
-        "show(ticker, name='ticker')\n"
-    )
-    with RunningNotebook.run(bob, notebook(stream)) as running:
-        view = running.open("ticker", visitor=bob.script())
-        view.round_trip()
-        time.sleep(0.5)
-        watcher = bob.script()
-        before = json.loads(watcher.get("api/status").body)["last_activity"]
-        ticks = len(view["ticks"].data["x"])
-        view.wait_until(lambda document: len(view["ticks"].data["x"]) > ticks + 20, "twenty ticks")
-        # asking for the status is itself no activity
-        assert json.loads(watcher.get("api/status").body)["last_activity"] == before
-        view.set("slider", value=2)
-        after = json.loads(watcher.get("api/status").body)["last_activity"]
-        assert after > before
-        hub.until(lambda: last_activity(hub, "bob") >= after[:19], "the hub to hear of the use")
-        view.close()
-        heard = last_activity(hub, "bob")
-        time.sleep(2.5)
-        assert last_activity(hub, "bob") == heard, "an app that streams to nobody is not in use"
 
 
 def test_a_proxy_that_cuts_idle_connections_keeps_the_session(alice: HubUser, waves: RunningNotebook, hub: Hub) -> None:
