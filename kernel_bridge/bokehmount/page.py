@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +9,6 @@ from html import escape
 from typing import Any
 from urllib.parse import urlparse
 
-from bokeh.core.has_props import HasProps, _default_resolver
 from bokeh.core.templates import AUTOLOAD_JS, FILE
 from bokeh.document import Document
 from bokeh.embed.bundle import URL, Bundle, Script, bundle_for_objs_and_resources
@@ -22,6 +20,7 @@ from bokeh.settings import settings
 from bokeh.util.serialization import make_globally_unique_css_safe_id
 
 from .assets import versioned
+from .model_code import compiling, what_models_bring
 
 __all__ = ("Place", "autoload_script", "page", "resources")
 
@@ -54,7 +53,7 @@ def resources(root: str, mode: str = "server") -> Resources:
 
 
 def _bundle(root: str, mode: str) -> Bundle:
-    return _bundle_of(root, mode, _model_classes(), _settings())
+    return _bundle_of(root, mode, what_models_bring(), _settings())
 
 
 def _settings() -> Hashable:
@@ -69,23 +68,9 @@ def _settings() -> Hashable:
     )
 
 
-def _model_classes() -> int:
-    """How many classes of models there are: one that was made since the last page may need more files.
-
-    Those that an app's script defines go when its session does, and with them their module.  Bokeh keeps them, and
-    then fails to import the module for every page of every app.
-    """
-    classes = HasProps.model_class_reverse_map
-    scripts = {name: cls.__view_module__.partition(".")[0] for name, cls in classes.items() if "bokeh_app_" in name}
-    for name, module in scripts.items():
-        if module not in sys.modules:
-            _default_resolver.remove(classes.pop(name))  # type: ignore[attr-defined]  # the stub lacks it
-    return len(classes)
-
-
 @lru_cache(maxsize=32)
-def _bundle_of(root: str, mode: str, model_classes: int, read: Hashable) -> Bundle:
-    bundle = bundle_for_objs_and_resources(None, resources(root, mode))
+def _bundle_of(root: str, mode: str, brought: Hashable, read: Hashable) -> Bundle:
+    bundle = compiling(lambda: bundle_for_objs_and_resources(None, resources(root, mode)))
     bundle.js_files = [_below(root, url) for url in bundle.js_files]
     bundle.css_files = [_below(root, url) for url in bundle.css_files]
     return bundle
@@ -98,8 +83,8 @@ def _below(root: str, url: URL) -> URL:
 
 
 @lru_cache(maxsize=32)
-def _rendered(root: str, mode: str, model_classes: int, read: Hashable) -> tuple[str, str]:
-    scripts, styles = _bundle_of(root, mode, model_classes, read)
+def _rendered(root: str, mode: str, brought: Hashable, read: Hashable) -> tuple[str, str]:
+    scripts, styles = _bundle_of(root, mode, brought, read)
     return scripts, styles
 
 
@@ -115,7 +100,7 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     Returns:
         HTML
     """
-    scripts, styles = _rendered(place.root, place.mode, _model_classes(), _settings())
+    scripts, styles = _rendered(place.root, place.mode, what_models_bring(), _settings())
     if place.view_script is not None:
         scripts = (
             f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'

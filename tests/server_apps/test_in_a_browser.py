@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -39,8 +40,6 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]
 
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium here")
-
 # the models of the only Document, by name; values as plain JSON
 MODELS = """() => {
   const doc = Bokeh.documents[0], found = {}
@@ -62,6 +61,8 @@ READY = "() => window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    if shutil.which(CHROMIUM) is None:
+        pytest.fail(f"no browser at {CHROMIUM}: install Chromium, or set CHROMIUM to its path", pytrace=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
@@ -106,6 +107,20 @@ def test_a_click_runs_both_the_browsers_callback_and_pythons(browser: Browser) -
         eventually("the answer of Python", lambda: value(page, "answer", "text") == "python saw 8")
         eventually("the count", lambda: value(page, "clicks", "text") == "1")
         page.context.close()
+
+
+def test_a_compiled_model_is_drawn_and_changes_from_both_sides_in_each_new_session(browser: Browser) -> None:
+    at_once = {"unused_session_lifetime_milliseconds": 1, "check_unused_sessions_milliseconds": 100}
+    with serving({"/app": app("extension_model.py")}, **at_once) as running:
+        for _ in range(2):  # the model's class is another one in each session, and is gone with the first
+            page = open_page(browser, f"{running.url}/app")
+            page.get_by_role("button", name="apples: 1").click(timeout=20_000)
+            page.get_by_role("button", name="pears: 2").click(timeout=20_000)
+            page.get_by_role("button", name="apples: 3").wait_for(timeout=20_000)
+            eventually("the answer of Python", lambda page=page: value(page, "told", "text") == "python saw 3")
+            assert running.session("/app").document.get_model_by_name("tally").count == 3
+            page.context.close()
+            eventually("the session to end", lambda: not running.server.get_sessions("/app"))
 
 
 @pytest.mark.filterwarnings("ignore")  # Panel uses what is deprecated
