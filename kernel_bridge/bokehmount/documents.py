@@ -13,6 +13,7 @@ from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent
 
 from .errors import ProtocolError
+from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
 
@@ -21,8 +22,7 @@ __all__ = ("key_of", "references", "replace", "to_json", "touched")
 
 def to_json(document: Document) -> orjson.Fragment:
     """The whole Document as JSON text with its arrays inside; the models in it count as sent from now on."""
-    serialized = document.to_json()
-    return orjson.Fragment(dumps(serialized.content, _inline))
+    return orjson.Fragment(dumps(serialized(document).content, _inline))
 
 
 def _inline(value: Any) -> Any:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
-from bokeh.core.serialization import Buffer, Serializer
+from bokeh.core.serialization import Buffer
 from bokeh.document import Document
 from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent
 from bokeh.model import Model
 
 from .frames import Frames
+from .serializing import ModelSerializer
 from .wire import dumps, encode_patch
 
 __all__ = ("Outbox", "Patch")
@@ -26,7 +27,7 @@ _SAFE: Final = 2**53
 """JavaScript's numbers are exact up to here; Bokeh encodes larger ones in another way."""
 
 
-class _DocumentSerializer(Serializer):
+class _DocumentSerializer(ModelSerializer):
     """Writes models that the other side knows as references.
 
     Bokeh builds a table of all the Document's models for that; with 1,000 models it costs more than the patch.
