@@ -15,7 +15,7 @@ __all__ = ("USER_ERRORS", "LogStage", "Stage", "user_traceback")
 
 log = logging.getLogger("bokehmount")
 
-USER_ERRORS: Final = (Exception, SystemExit)
+USER_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
 """What user code raises and nobody else may suffer from: ``sys.exit()`` in an app ends no kernel and no server."""
 
 _OURS = str(Path(__file__).resolve().parent)
@@ -32,12 +32,14 @@ class Stage(Protocol):
 
 
 class LogStage:
-    """Errors go to the log with their traceback."""
+    """Errors go to the log with their traceback; Ctrl-C is meant for the server, whatever it meets."""
 
     def entered(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def raised(self, error: BaseException, where: str) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         log.error("error in %s: %r", where, error, exc_info=error)
 
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any, TextIO
 
 from ..stage import user_traceback
+from .interrupts import interruptible
 
 __all__ = ("CellStage", "OutputTap", "cell_of")
 
@@ -93,7 +94,12 @@ class CellStage:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """User code runs: its output is the app's."""
+        """User code runs: its output is the app's, and the user can interrupt it."""
+        with self._printing(), interruptible():
+            yield
+
+    @contextmanager
+    def _printing(self) -> Iterator[None]:
         before = cell_of(self._shell)
         heard = _listener.get()
         _listener.set(self._listener)
@@ -110,5 +116,5 @@ class CellStage:
 
     def raised(self, error: BaseException, where: str) -> None:
         """Print a traceback, without our own frames, where the user looks."""
-        with self.entered():
+        with self._printing():
             print(f"{where} raised:\n{user_traceback(error)}", file=sys.stderr, flush=True)
