@@ -1,5 +1,5 @@
 # make demo   JupyterLab with live Bokeh apps, in a .venv of its own
-# make test   everything CI runs: lint, then all tests with a real browser and a real JupyterHub
+# make test   everything CI runs: lint, then all tests with a real browser, a real JupyterHub and a real nginx
 # Both can be run again at once: what is up to date is left alone.
 
 PYTHON ?= python3
@@ -7,9 +7,11 @@ BIN := .venv/bin
 LAB := labextension
 LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LAB)/install.json
 
-# The browser is looked for first and apart, so that the command stops where there is none.
+# Browser and nginx are looked for first and apart, so that the command stops where there is none.
 WITH_BROWSER = chromium="$$(tools/chromium)" && \
 	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
+
+WITH_NGINX = nginx="$$(tools/nginx)" && export NGINX="$$nginx" &&
 
 .PHONY: help demo test lint format bench bench-smoke clean
 .DELETE_ON_ERROR:
@@ -21,7 +23,7 @@ demo: .venv/.demo
 	tools/demo
 
 test: lint .tools/node_modules/.bin/configurable-http-proxy
-	$(WITH_BROWSER) $(BIN)/python -m pytest
+	$(WITH_NGINX) $(WITH_BROWSER) $(BIN)/python -m pytest
 
 lint: .venv/.test
 	$(BIN)/ruff check

@@ -4,52 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bokehmount.testing import RunningNotebook
 
 from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
+from ..waves import SETUP, notebook
 from .hub import PASSWORD, Hub, HubUser
 
 ODD_NAMES = ["a@b.org", "ann (x)[y]", "zoë+ж"]
 """Names that are encoded in the base URL, or that mean something in a route's pattern."""
-
-SETUP = """\
-%load_ext bokehmount
-import numpy as np
-from bokehmount import show
-from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, Slider
-from bokeh.plotting import figure
-
-calls = []
-
-def waves(doc):
-    calls.append(doc)
-    x = np.linspace(0, 10, 200)
-    source = ColumnDataSource({"x": x, "y": np.sin(x)}, name="source")
-    plot = figure(height=200, name="plot")
-    plot.line("x", "y", source=source)
-    slider = Slider(start=0, end=10, value=1, name="slider", title="Frequency")
-
-    def moved(attr, old, new):
-        source.data = {"x": x, "y": np.sin(new * x)}
-
-    slider.on_change("value", moved)
-    doc.add_root(column(slider, plot))
-
-handle = show(waves, name="waves")
-"""
-
-
-def notebook(*sources: str) -> Any:
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from playwright.sync_api import BrowserContext, Page
 from bokehmount.testing import RunningNotebook
 
 from ..browser.driver import View, eventually
-from .conftest import SETUP, log_in, notebook
+from ..waves import SETUP, notebook
+from .conftest import log_in
 from .hub import HEARTBEAT, Hub, HubUser, Wire
 
 pytestmark = pytest.mark.timeout(240)

@@ -15,7 +15,8 @@ from playwright.sync_api import BrowserContext, Page, Request
 from bokehmount.testing import RunningNotebook
 
 from ..browser.driver import View, eventually
-from .conftest import SETUP, log_in, notebook
+from ..waves import SETUP, notebook
+from .conftest import log_in
 from .hub import Hub, HubUser, Wire
 
 pytestmark = pytest.mark.timeout(240)

@@ -12,7 +12,8 @@ from tornado.httpclient import HTTPClientError
 
 from bokehmount.testing import RunningNotebook, View, ViewClosed, Visitor
 
-from .conftest import ODD_NAMES, SETUP, notebook
+from ..waves import SETUP, notebook
+from .conftest import ODD_NAMES
 from .hub import Hub, HubUser, Login, Wire
 
 pytestmark = pytest.mark.timeout(240)

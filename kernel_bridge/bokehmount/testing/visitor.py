@@ -98,12 +98,20 @@ class Visitor:
         background: where this runs
         base: the server's URL with its base URL, ending with a slash
         headers: sent with each request, such as ``{"Authorization": "token …"}``
+        certificates: a file with those of the authorities to trust, where the server has one of its own making
     """
 
-    def __init__(self, background: Background, base: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        background: Background,
+        base: str,
+        headers: Mapping[str, str] | None = None,
+        certificates: str | None = None,
+    ) -> None:
         self._background = background
         self.base = base
         self.headers = dict(headers or {})
+        self._certificates = certificates
         self.cookies: dict[str, str] = {}
 
     def url(self, path: str) -> str:
@@ -135,6 +143,7 @@ class Visitor:
                 follow_redirects=False,
                 request_timeout=PATIENCE,
                 allow_nonstandard_methods=True,
+                ca_certs=self._certificates,
             )
             return await client.fetch(request, raise_error=False)
         finally:
@@ -155,6 +164,7 @@ class Visitor:
             url._replace(scheme="wss" if url.scheme == "https" else "ws").geturl(),
             headers={"Origin": origin, **self._identity(), **headers},
             request_timeout=PATIENCE,
+            ca_certs=self._certificates,
         )
         connection = await websocket_connect(request, subprotocols=list(subprotocols), max_message_size=MOST)
         return Socket(self._background, connection)
