@@ -170,13 +170,11 @@ class _Teller(LinkListener):
         self._base = base
 
     def load_changed(self, link: KernelLink, busy: bool) -> None:
-        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id):
+        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
             view.tell("busy", BUSY) if busy else self._views.add(view, busy=False)
 
     def apps_changed(self, link: KernelLink) -> None:
-        paths = {app["app"] for app in link.apps}
-        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and view.waits and view.app in paths):
-            view.tell("moved", "The app is there again.")
+        self._views.apps_are(link.kernel_id, {app["app"]: str(app.get("run")) for app in link.apps})
 
     def viewers_closed(self, link: KernelLink, viewers: Sequence[Viewer], reason: str, moved: str | None) -> None:
         for view in self._looking(link, viewers):
@@ -190,9 +188,8 @@ class _Teller(LinkListener):
             view.tell("output", text, error=error)
 
     def lost(self, link: KernelLink, why: str) -> None:
-        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id):
-            view.waits = True
-            view.tell("restarted" if why == RESTARTED else "gone", why[0].upper() + why[1:] + ".")
+        state = "restarted" if why == RESTARTED else "gone"
+        self._views.kernel_lost(link.kernel_id, state, why[0].upper() + why[1:] + ".")
 
     def _looking(self, link: KernelLink, viewers: Sequence[Viewer]) -> list[Any]:
         sessions = {(viewer.path, viewer.session_id) for viewer in viewers if isinstance(viewer, ViewerSocket)}

@@ -103,11 +103,12 @@ class PageHandler(_KernelPage):
     @web.authenticated
     @authorized
     async def get(self, kernel_id: str, app: str) -> None:
-        site, path = self.site, f"/{app}"
+        site, path, listens = self.site, f"/{app}", ""
         try:
             link = await self.link(kernel_id)
             info = request_info(self.request, self.current_user.username)
             token = token_of(site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
+            listens = token.text
             page = asyncio.ensure_future(link.page(path, opening_of(token, info), site.place(kernel_id)))
             await self._wait(link, page)
             if page.done():
@@ -117,7 +118,8 @@ class PageHandler(_KernelPage):
             state, text = ("busy", BUSY) if link.busy else ("starting", STARTING)
             self.write_words(202, shell_page(_title(link, path), site.view_script, token.text, state, text))
         except BokehMountError as error:
-            self.write_words(error.http_status, error_page(error, site.view_script))
+            run = site.views.run_of(kernel_id, path)
+            self.write_words(error.http_status, error_page(error, site.view_script, token=listens, run=run))
 
     async def _wait(self, link: KernelLink, page: asyncio.Future[str]) -> None:
         if link.busy:
@@ -210,6 +212,10 @@ class SocketHandler(JupyterSocket):
             if self.selected_subprotocol == STATUS:
                 link = site.links.opened(kernel_id)
                 self._view = View(kernel_id, path, token.session_id, self)
+                failed = self.get_query_argument("failed", None)
+                if failed is not None:
+                    site.views.add_failed(self._view, failed)
+                    return
                 site.views.add(self._view, busy=link is not None and link.busy)
                 return
             assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"

@@ -16,7 +16,7 @@ _PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <script src="{script}" data-bokehmount-token="{token}" data-bokehmount-state="{state}" data-bokehmount-text="{text}"
- data-bokehmount-detail="{detail}"></script>
+ data-bokehmount-detail="{detail}" data-bokehmount-run="{run}"></script>
 </head>
 <body>
 <noscript><p>{text}</p></noscript>
@@ -36,15 +36,35 @@ def shell_page(title: str, script: str, token: str, state: str, text: str) -> st
         text: the same in words
     """
     return _PAGE.format(
-        title=escape(title), script=escape(script), token=escape(token), state=state, text=escape(text), detail=""
+        title=escape(title),
+        script=escape(script),
+        token=escape(token),
+        state=state,
+        text=escape(text),
+        detail="",
+        run="",
     )
 
 
-def error_page(error: BokehMountError, script: str, title: str = "Bokeh app") -> str:
-    """A page that says why there is no app, and what to do."""
+def error_page(error: BokehMountError, script: str, title: str = "Bokeh app", *, token: str = "", run: str = "") -> str:
+    """A page that says why there is no app, and what to do.
+
+    Args:
+        error: the reason
+        script: the URL of the view script
+        title: the app
+        token: lets the page listen until there is an app again; it does not where empty
+        run: see `Views.add_failed`
+    """
     detail = error.traceback if isinstance(error, AppError) else ""
     text = f"The app raised {error}" if isinstance(error, AppError) else str(error)
     state = {403: "refused", 404: "missing", 410: "ended", 500: "raised", 503: "gone"}.get(error.http_status, "gone")
     return _PAGE.format(
-        title=escape(title), script=escape(script), token="", state=state, text=escape(text), detail=escape(detail)
+        title=escape(title),
+        script=escape(script),
+        token=escape(token),
+        state=state,
+        text=escape(text),
+        detail=escape(detail),
+        run=escape(run),
     )

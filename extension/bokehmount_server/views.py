@@ -48,7 +48,8 @@ class View:
     app: str
     session_id: str
     socket: StatusSocket
-    waits: bool = False  # for an app of this path to be there again
+    waits: bool = False  # for an app to be shown at this path again
+    run: str | None = None  # the cell's run that showed the app which it has seen fail
     watches: bool = False  # and so says when its user does something
 
     def tell(self, state: str, text: str = "", **more: Any) -> None:
@@ -65,6 +66,7 @@ class Views:
     def __init__(self) -> None:
         self._views: set[View] = set()
         self._owed: dict[tuple[str, str], asyncio.Future[str]] = {}
+        self._runs: dict[str, dict[str, str]] = {}
 
     def add(self, view: View, *, busy: bool) -> None:
         """A view listens from now on, and is told at once how things stand."""
@@ -76,6 +78,38 @@ class Views:
             self._tell_outcome(view, owed)
         else:
             view.tell("busy", BUSY) if busy else view.tell("starting", STARTING)
+
+    def add_failed(self, view: View, run: str) -> None:
+        """A view listens that shows why there is no app; it is told when there is one again.
+
+        Args:
+            run: what `run_of` said when that page was written
+        """
+        self._views.add(view)
+        view.waits, view.run = True, run
+        self._tell_if_there_again(view)
+
+    def apps_are(self, kernel_id: str, runs: dict[str, str]) -> None:
+        """A kernel has these apps now: by their paths, the runs of the cells that showed them."""
+        self._runs[kernel_id] = runs
+        for view in self.of(lambda view: view.kernel_id == kernel_id):
+            self._tell_if_there_again(view)
+
+    def run_of(self, kernel_id: str, app: str) -> str:
+        """The run of the cell that showed an app; nothing where there is no such app."""
+        return self._runs.get(kernel_id, {}).get(app, "")
+
+    def _tell_if_there_again(self, view: View) -> None:
+        run = self._runs.get(view.kernel_id, {}).get(view.app)
+        if view.waits and run is not None and run != view.run:
+            view.tell("moved", "The app is there again.")
+
+    def kernel_lost(self, kernel_id: str, state: str, text: str) -> None:
+        """A kernel's apps are gone; tell their views."""
+        self._runs.pop(kernel_id, None)
+        for view in self.of(lambda view: view.kernel_id == kernel_id):
+            view.waits, view.run = True, None
+            view.tell(state, text)
 
     def remove(self, view: View) -> None:
         """A view is gone."""
@@ -135,9 +169,11 @@ class Views:
             view.tell("gone", "The server stopped waiting for the kernel: reload the page.")
             return
         error = page.exception()
+        if error is None:
+            view.tell("ready")
+            return
+        view.waits, view.run = True, self.run_of(view.kernel_id, view.app)
         match error:
-            case None:
-                view.tell("ready")
             case AppError():
                 view.tell("raised", f"The app raised {error}", detail=error.traceback)
             case BokehMountError():

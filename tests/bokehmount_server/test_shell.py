@@ -49,6 +49,7 @@ def test_the_shell_says_what_is_happening_and_nothing_breaks_out() -> None:
         "state": "busy",
         "text": EVIL,
         "detail": "",
+        "run": "",
     }
     assert EVIL in Script(html).text, "also without JavaScript"
 
@@ -67,6 +68,11 @@ def test_the_shell_says_what_is_happening_and_nothing_breaks_out() -> None:
 def test_an_error_is_told_in_its_own_words(error: BokehMountError, state: str) -> None:
     script = only_script(error_page(error, "/view.js"))
     assert (script["state"], script["text"], script["detail"], script["token"]) == (state, EVIL, "", "")
+
+
+def test_an_error_page_can_listen_for_better_news() -> None:
+    script = only_script(error_page(AppNotFound("no app"), "/view.js", token=EVIL, run=EVIL))
+    assert (script["token"], script["run"]) == (EVIL, EVIL)
 
 
 def test_an_apps_error_comes_with_its_traceback() -> None:

@@ -173,6 +173,49 @@ def test_a_view_that_left_is_told_nothing_and_a_broken_one_stops_nobody() -> Non
     run(main)
 
 
+def test_a_view_of_an_app_that_raised_comes_back_when_its_cell_is_run_again() -> None:
+    async def main(views: Views) -> None:
+        views.apps_are("k1", {"/app": "run 1"})
+        page, seen, other_kernel = owed(views), view(), view(kernel_id="k2")
+        for added in (seen, other_kernel):
+            views.add(added, busy=False)
+        page.set_exception(AppError("ValueError: no", "Traceback …"))
+        await turns()
+        views.apps_are("k1", {"/app": "run 1", "/other": "run 2"})
+        assert told(seen) == ["starting", "raised"], "it is the app that raised"
+        views.apps_are("k1", {"/other": "run 2"})
+        assert told(seen) == ["starting", "raised"]
+        views.apps_are("k1", {"/app": "run 3"})
+        assert told(seen) == ["starting", "raised", "moved"] and told(other_kernel) == ["ready"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(("failed", "states"), [("run 1", []), ("run 0", ["moved"]), ("", ["moved"])])
+def test_a_page_that_told_an_error_listens_and_may_be_late(failed: str, states: list[str]) -> None:
+    async def main(views: Views) -> None:
+        views.apps_are("k1", {"/app": "run 1"})
+        assert views.run_of("k1", "/app") == "run 1" and views.run_of("k1", "/x") == views.run_of("k2", "/app") == ""
+        seen = view()
+        views.add_failed(seen, failed)
+        assert told(seen) == states
+
+    run(main)
+
+
+def test_after_a_restart_any_run_of_the_cell_brings_a_view_back() -> None:
+    async def main(views: Views) -> None:
+        views.apps_are("k1", {"/app": "run 1"})
+        seen = view()
+        views.add_failed(seen, "run 1")
+        views.kernel_lost("k1", "restarted", "The kernel was restarted.")
+        views.apps_are("k1", {})
+        views.apps_are("k1", {"/app": "run 1"})
+        assert told(seen) == ["restarted", "moved"]
+
+    run(main)
+
+
 def test_two_kernels_with_the_same_session_are_told_apart() -> None:
     async def main(views: Views) -> None:
         page, other = owed(views), view(kernel_id="k2")

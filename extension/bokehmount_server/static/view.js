@@ -6,7 +6,8 @@
   "use strict";
 
   const script = document.currentScript;
-  const { bokehmountToken: token, bokehmountState: first, bokehmountText: words, bokehmountDetail: detail } = script.dataset;
+  const { bokehmountToken: token, bokehmountState: first, bokehmountText: words, bokehmountDetail: detail,
+    bokehmountRun: run } = script.dataset;
   const isShell = first === "busy" || first === "starting";
   const isApp = !first;
   const QUEUED = "The kernel is busy with another cell. What you do here is carried out when it is free.";
@@ -152,7 +153,8 @@
   function listen() {
     clearTimeout(again);
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/\/+$/, "")}/ws`;
-    socket = new WebSocket(url, ["bokehmount", token]);
+    const failed = isShell || isApp ? "" : `?failed=${encodeURIComponent(run)}`;
+    socket = new WebSocket(url + failed, ["bokehmount", token]);
     socket.onopen = () => socket.send("watching");
     socket.onmessage = (event) => {
       failures = 0;
@@ -204,6 +206,8 @@
   document.addEventListener("visibilitychange", comeBack);
 
   function heard(message) {
+    // a kernel's load is of no use any more where there is nothing to wait for; only that there is an app again is
+    if (FINAL.has(state) && ["ready", "starting", "busy"].includes(message.state)) return;
     switch (message.state) {
       case "ready":
         if (isShell) {

@@ -80,11 +80,12 @@ class Registry:
         return iter(tuple(self._shown.values()))
 
     def listing(self) -> list[dict[str, Any]]:
-        """Each app's path, title, number of sessions and views."""
+        """Each app's path, title, the run of the cell that showed it, number of sessions and views."""
         return [
             {
                 "app": shown.path,
                 "title": shown.title,
+                "run": shown.run.run,
                 "sessions": len(shown.sessions),
                 "views": len(self.host.connections_of(shown.app)) if shown.app is not None else 0,
             }

@@ -152,7 +152,7 @@ async def test_each_view_of_an_app_has_its_own_session(rig: Rig) -> None:
     await rig.look(shown)
     await rig.look(shown)
     assert len({id(session.document) for session in shown.sessions}) == 2
-    assert rig.registry.listing() == [{"app": shown.path, "title": "hello", "sessions": 2, "views": 2}]
+    assert rig.registry.listing() == [{"app": shown.path, "title": "hello", "run": shown.run.run, "sessions": 2, "views": 2}]
 
 
 @with_rig
