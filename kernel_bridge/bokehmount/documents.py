@@ -17,7 +17,7 @@ from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
 
-__all__ = ("key_of", "references", "replace", "to_json", "touched")
+__all__ = ("key_of", "references", "release", "replace", "to_json", "touched")
 
 
 def to_json(document: Document) -> orjson.Fragment:
@@ -41,6 +41,14 @@ def replace(document: Document, message: Message) -> None:
     if "doc" not in message.content:
         raise ProtocolError(f"{message.msgtype} without a 'doc'")
     document.replace_with_json(Serialized(message.content["doc"], list(message.buffers)))
+
+
+def release(document: Document) -> None:
+    """Take the models out of a Document that ends; those that are in another one by now stay whole and stay there."""
+    elsewhere = [(model, owner) for model in document.models if (owner := model.document) is not document]
+    document.clear()
+    for model, owner in elsewhere:
+        model.document = owner  # type: ignore[assignment]  # declared as read, set to None by Bokeh itself
 
 
 def references(content: Any) -> Iterator[Any]:

@@ -89,7 +89,8 @@ class ServerSession:
         stage: where callbacks run and who hears of their errors; it may be exchanged
         flush_later: has a function called soon, on any thread; it sends the edits that were made outside of the
             lock.  The loop's next turn where None.
-        owns_document: whether the Document ends with the session; its models are of no use then any more
+        owns_document: whether the Document ends with the session
+        owns_models: whether the Document's models are of no use then any more
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class ServerSession:
         stage: Stage | None = None,
         flush_later: Callable[[Callable[[], None]], object] | None = None,
         owns_document: bool = True,
+        owns_models: bool = True,
     ) -> None:
         if not session_id:
             raise ValueError("a session must have an id that is not empty")
@@ -130,6 +132,7 @@ class ServerSession:
         self._whole: Any = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._owns_document = owns_document
+        self._owns_models = owns_models
         self._is_over = False
         self._is_to_go = False
         self._blocks = 0
@@ -226,10 +229,12 @@ class ServerSession:
             self._settle_handle.cancel()
         self._outbox.clear()
         self._unguard()
-        if self._owns_document:
+        if self._owns_document and self._owns_models:
             self._document.destroy(self)
         else:
             self._document.remove_on_change(self)
+            if self._owns_document:
+                documents.release(self._document)
         del self._document
 
     # Connections -----------------------------------------------------------------------------------------------------

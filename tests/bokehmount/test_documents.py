@@ -123,3 +123,18 @@ def test_an_event_without_a_model_has_no_key() -> None:
         document.roots[0].id,
         "width",
     )
+
+
+def test_a_released_document_gives_its_models_back_but_not_those_that_another_one_has_by_now() -> None:
+    first, second = Document(), Document()
+    plot, slider = figure(title="of the user"), Slider()
+    first.add_root(plot)
+    first.add_root(slider)
+    for model in plot.references():  # as Panel moves a figure on to the next Document that shows it
+        model.document = None
+    second.add_root(plot)
+    documents.release(first)
+    assert not first.roots and plot.title.text == "of the user"
+    assert slider.document is None and all(model.document is second for model in plot.references())
+    third = Document()
+    third.add_root(slider)

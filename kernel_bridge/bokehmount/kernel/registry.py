@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Registry:
         else:
             assert source.application is not None, "a source is an application or a model"
             replaced = self._take_out(shown)
-            context = self._context(shown, _renewed(source.application, source.files))
+            context = self._context(shown, _renewed(source.application, source.files), source.owns_models)
             shown.app = App(path, context, source.title)
         self._shown[path] = shown
         self.host.add(shown.app)
@@ -172,19 +173,18 @@ class Registry:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _context(self, shown: Shown, application: Application | Callable[[], Application]) -> ApplicationContext:
+    def _context(
+        self, shown: Shown, application: Application | Callable[[], Application], owns_models: bool = True
+    ) -> ApplicationContext:
         context = ApplicationContext(
             application,
             self._loop,  # type: ignore[arg-type]  # a session takes either kind of loop
             url=shown.path,
             stage=self._make_stage(shown),
-            make_session=self._make_session,
+            make_session=partial(ServerSession, flush_later=self._flush_later, owns_models=owns_models),
         )
         context.run_load_hook()
         return context
-
-    def _make_session(self, *args: Any, **kwargs: Any) -> ServerSession:
-        return ServerSession(*args, flush_later=self._flush_later, **kwargs)
 
     # Models that share a Document ------------------------------------------------------------------------------------
 

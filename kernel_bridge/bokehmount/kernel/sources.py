@@ -34,12 +34,15 @@ class Source:
         application: makes a new Document for each view; None for a model
         model: lives in one Document that all its views share; None for an application
         files: the file or folder it is read from; it is read again when that changes
+        owns_models: whether the models of a Document are of no use any more when its session ends; a Panel object puts
+            its user's own figure into each Document
     """
 
     title: str
     application: Callable[[], Application] | None = None
     model: Model | None = None
     files: Path | None = None
+    owns_models: bool = True
 
 
 def source_of(obj: object) -> Source:
@@ -60,6 +63,7 @@ def source_of(obj: object) -> Source:
         return Source(
             _panel_title(obj, viewable),
             lambda: _application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
+            owns_models=False,
         )
     if isinstance(obj, list | tuple) and obj and all(isinstance(item, UIElement) for item in obj):
         from bokeh.layouts import column

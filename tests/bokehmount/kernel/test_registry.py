@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -152,7 +154,9 @@ async def test_each_view_of_an_app_has_its_own_session(rig: Rig) -> None:
     await rig.look(shown)
     await rig.look(shown)
     assert len({id(session.document) for session in shown.sessions}) == 2
-    assert rig.registry.listing() == [{"app": shown.path, "title": "hello", "run": shown.run.run, "sessions": 2, "views": 2}]
+    assert rig.registry.listing() == [
+        {"app": shown.path, "title": "hello", "run": shown.run.run, "sessions": 2, "views": 2}
+    ]
 
 
 @with_rig
@@ -376,3 +380,41 @@ async def test_a_document_that_the_user_made_is_used(rig: Rig) -> None:
     document.add_root(slider)
     (shown,) = rig.cell(slider)
     assert shown.sessions[0].document is document and document.title == "My own"
+
+
+PANEL = """\
+import asyncio, gc, weakref
+import panel as pn
+from bokeh.plotting import figure
+from bokehmount.kernel.naming import CellRun
+from bokehmount.kernel.registry import Registry
+from bokehmount.kernel.sources import source_of
+from bokehmount.stage import LogStage
+
+async def main():
+    plot = figure()
+    plot.line([1, 2], [3, 4])
+    shown = pn.Column(pn.widgets.FloatSlider(), pn.pane.Bokeh(plot))
+    registry = Registry(asyncio.get_running_loop(), print, lambda shown: LogStage(), print)
+    context = registry.show(source_of(shown), "panel", CellRun("cell", "run")).app.context
+    documents = []
+    for number in range(4):
+        session = await context.create_session_if_needed(f"s{number}")
+        documents.append(weakref.ref(session.document))
+        if number:
+            await context.end(context.get_session(f"s{number - 1}"))
+        assert len(plot.renderers) == 1 and plot.document is session.document, number
+    await context.end(session)
+    assert len(plot.renderers) == 1
+    session = None
+    gc.collect()
+    assert sum(document() is not None for document in documents) <= 1
+
+asyncio.run(main())
+"""
+
+
+def test_a_figure_in_a_panel_object_stays_whole_when_one_of_its_views_is_closed() -> None:
+    """In a process of its own: Panel changes Bokeh for all that runs after it."""
+    run = subprocess.run([sys.executable, "-c", PANEL], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
