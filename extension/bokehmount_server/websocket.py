@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from tornado.iostream import SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
 from bokehmount.frames import Assembler, TooBig
 from bokehmount.link.messages import Part, RawFrames, raw
+from bokehmount.link.stream import after
 
 from .fragments import Writes, websocket_bytes
 
@@ -192,14 +195,16 @@ class ViewerSocket:
             self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
             self._abort_soon()
             return
-        stream, size = connection.stream, sum(map(len, writes))
+        stream = connection.stream
         assert stream is not None, "an open connection has a stream"
         try:
-            for data in writes:
+            rest = writes if isinstance(stream, SSLIOStream) or stream.writing() else _sent(stream.socket, writes)
+            for data in rest:
                 written = stream.write(data)
         except Exception:  # it closed in this moment; on_close follows
             return
-        if not written.done():
+        if rest and not written.done():
+            size = sum(map(len, rest))
             self._waiting += size
             written.add_done_callback(lambda _: self._written(size))
 
@@ -212,3 +217,15 @@ class ViewerSocket:
         stream = getattr(connection, "stream", None)
         if stream is not None:
             asyncio.get_running_loop().call_later(5.0, stream.close)
+
+
+def _sent(connection: socket.socket, writes: Writes) -> Writes:
+    """Write as much as the socket takes, in one system call; gives the rest.
+
+    Tornado's stream makes one call, and often one packet, of each piece.
+    """
+    try:
+        count = connection.sendmsg(writes)
+    except BlockingIOError:
+        return writes
+    return after(writes, count)

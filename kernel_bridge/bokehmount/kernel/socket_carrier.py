@@ -20,7 +20,7 @@ from typing import Any, Final
 from ..errors import ProtocolError
 from ..link.carrier import Receiver
 from ..link.messages import Part
-from ..link.stream import SOCKET_BUFFER, PartsReader, pack
+from ..link.stream import SOCKET_BUFFER, PartsReader, after, pack
 
 __all__ = ("SocketCarrier", "connect")
 
@@ -124,12 +124,12 @@ class SocketCarrier:
                 self._keep(rest)
                 self._loop.call_soon_threadsafe(self._watch_writable)
 
-    def _write(self, pieces: Sequence[Part]) -> list[memoryview]:
+    def _write(self, pieces: Sequence[Part]) -> Sequence[Part]:
         """Write as much as the socket takes, for as long as the server reads along; gives the rest."""
-        rest = [memoryview(piece) for piece in pieces if piece]
+        rest: Sequence[Part] = pieces
         try:
             while rest:
-                rest = _after(rest, self._socket.sendmsg(rest[:_VECTOR]))
+                rest = after(rest, self._socket.sendmsg(rest[:_VECTOR]))
                 if rest and not self._is_read_along():
                     break
         except (BlockingIOError, InterruptedError):
@@ -204,12 +204,3 @@ class SocketCarrier:
             self._loop.remove_writer(self._socket.fileno())
             self._socket.close()
             self._changed.notify_all()
-
-
-def _after(pieces: list[memoryview], count: int) -> list[memoryview]:
-    """What of these pieces is left when so many bytes are written."""
-    for place, piece in enumerate(pieces):
-        if count < len(piece):
-            return [piece[count:], *pieces[place + 1 :]]
-        count -= len(piece)
-    return []

@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import ProtocolError
 from .messages import Part
 
-__all__ = ("MAX_MESSAGE", "SOCKET_BUFFER", "PartsReader", "pack")
+__all__ = ("MAX_MESSAGE", "SOCKET_BUFFER", "PartsReader", "after", "pack")
 
 MAX_MESSAGE: Final = 1 << 30
 """Bytes of the largest message that a link takes: a gibibyte; browsers' messages are held far below, at the door."""
@@ -34,6 +34,15 @@ def pack(parts: Sequence[Part]) -> list[Part]:
     if sum(map(len, parts)) <= _SMALL:
         return [b"".join((head, *parts))]
     return [head, *parts]
+
+
+def after(pieces: Sequence[Part], count: int) -> tuple[Part, ...]:
+    """What of these pieces is left when so many bytes are written."""
+    for place, piece in enumerate(pieces):
+        if count < len(piece):
+            return (memoryview(piece)[count:], *pieces[place + 1 :])
+        count -= len(piece)
+    return ()
 
 
 class PartsReader:
