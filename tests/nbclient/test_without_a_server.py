@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bokeh
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from playwright.sync_api import Page, Playwright, Route, sync_playwright
+
+from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
 
 MOST_HTML = 60_000
 """Characters; BokehJS inline would be four million."""
@@ -61,12 +65,16 @@ def notebook(*sources: str) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    set_own_folders(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def set_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is read from or written to the folders of whoever runs the tests, and no server is near."""
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    return tmp_path
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -112,6 +120,47 @@ def test_each_way_of_showing_leaves_a_static_picture_and_runs_the_app_once(own_f
     assert "No Jupyter server runs this kernel" in outputs[6][0]["text"]
     assert outputs[7][0]["text"] == "False\n", "nothing opened a Bokeh server"
     assert not [output for cell in book.cells for output in cell.outputs if output.get("name") == "stderr"]
+
+
+@pytest.fixture(scope="module")
+def picture_of_waves(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a cell that shows the app leaves behind, as HTML."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        set_own_folders(tmp_path_factory.mktemp("picture"), monkeypatch)
+        book = notebook(APP, "show(waves)")
+        NotebookClient(book, timeout=60).execute()
+    return only_picture(book.cells[1].outputs)["text/html"]
+
+
+def new_page(playwright: Playwright) -> Page:
+    # in a process of its own, a sandboxed frame would ask for its files before playwright listens
+    together = "--disable-features=IsolateSandboxedIframes"
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS, together]).new_page()
+
+
+def test_the_picture_is_drawn_with_bokehjs_from_its_public_home(picture_of_waves: str) -> None:
+    home = Path(bokeh.__file__).parent / "server/static/js"
+
+    def as_its_public_home(route: Route) -> None:
+        name = route.request.url.rsplit("/", 1)[-1].replace(f"-{bokeh.__version__}", "")
+        route.fulfill(path=home / name, headers={"Access-Control-Allow-Origin": "*"})
+
+    with sync_playwright() as playwright:
+        page = new_page(playwright)
+        page.route(re.compile("^https://cdn.bokeh.org/bokeh/release/"), as_its_public_home)
+        page.set_content(picture_of_waves)
+        frame = page.frame_locator("iframe")
+        frame.locator("canvas").first.wait_for(timeout=30000)
+        assert frame.get_by_text("Power").count() == 1
+
+
+def test_where_bokehjs_cannot_be_had_the_picture_says_so(picture_of_waves: str) -> None:
+    with sync_playwright() as playwright:
+        page = new_page(playwright)
+        page.set_content(picture_of_waves)
+        said = page.frame_locator("iframe").get_by_text("This picture needs https://cdn.bokeh.org/")
+        said.wait_for(timeout=30000)
+        assert "could not be loaded" in str(said.text_content())
 
 
 def test_an_app_that_raises_fails_its_cell(own_folders: Path) -> None:

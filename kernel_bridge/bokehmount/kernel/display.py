@@ -6,6 +6,7 @@ No address is in it that could be wrong elsewhere: the base of all URLs is read 
 from __future__ import annotations
 
 import json
+import re
 import time
 from html import escape
 from typing import Any, Final
@@ -132,17 +133,31 @@ def static_bundle(title: str, shown: Document | Model, width: int | None, height
     return bundle
 
 
+# where that home can't be reached, a blank frame would say nothing
+_NOT_LOADED = """<script>
+addEventListener("error", (event) => {
+  if (event.target.tagName !== "SCRIPT") return;
+  const words = `This picture needs ${event.target.src}, which could not be loaded.`;
+  const say = () => { document.body.textContent = words; };
+  if (document.body) say();
+  else addEventListener("DOMContentLoaded", say);
+}, true);
+</script>"""
+
+
 def _static_page(title: str, shown: Document | Model) -> str:
     if isinstance(shown, Model):
-        return file_html(shown, CDN, title=title, suppress_callback_warning=True)
-    return file_html(
-        shown,
-        CDN,
-        title=title,
-        template=shown.template,
-        template_variables=shown.template_variables,
-        suppress_callback_warning=True,
-    )
+        page = file_html(shown, CDN, title=title, suppress_callback_warning=True)
+    else:
+        page = file_html(
+            shown,
+            CDN,
+            title=title,
+            template=shown.template,
+            template_variables=shown.template_variables,
+            suppress_callback_warning=True,
+        )
+    return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _NOT_LOADED, page, count=1)
 
 
 def _script_text(text: str) -> str:
