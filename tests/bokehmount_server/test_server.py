@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,27 +196,33 @@ def test_the_parts_can_be_joined_by_hand() -> None:
 
 PROGRAM = textwrap.dedent(
     """
-    import asyncio, os, sys
+    import asyncio, os, sys, time
     from bokeh.application import Application
     from bokeh.application.handlers import Handler
     from bokeh.application.handlers.function import FunctionHandler
     from bokehmount_server.server import Server
 
+    def say(*words):
+        os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once, while other processes write too
+
     class Hooks(Handler):
         def modify_document(self, doc):
-            doc.on_session_destroyed(lambda context: print("document destroyed", flush=True))
+            doc.title = f"process {os.getpid()}"
+            time.sleep(0.1)  # while one is busy, others answer
+            doc.on_session_destroyed(lambda context: say("document destroyed"))
         def on_server_loaded(self, context):
-            print("loaded", os.getpid(), flush=True)
+            say("loaded", os.getpid())
         def on_server_unloaded(self, context):
-            print("unloaded", os.getpid(), flush=True)
+            say("unloaded", os.getpid())
         async def on_session_destroyed(self, context):
             await asyncio.sleep(0.05)
-            print("session destroyed", flush=True)
+            say("session destroyed")
 
     server = Server(Application(Hooks()), port=int(sys.argv[1]), num_procs=int(sys.argv[2]), address="127.0.0.1")
-    print("port", server.port, flush=True)
+    say("port", server.port, os.getpid())
+    time.sleep(float(sys.argv[3]))
     server.run_until_shutdown()
-    print("returned", flush=True)
+    say("returned")
     """
 )
 
@@ -223,11 +230,19 @@ PROGRAM = textwrap.dedent(
 class Program:
     """A server in a process of its own."""
 
-    def __init__(self, *args: object) -> None:
-        command = [sys.executable, "-c", PROGRAM, *map(str, args)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    def __init__(self, port: int, processes: int, dawdle: float = 0) -> None:
+        command = [sys.executable, "-c", PROGRAM, str(port), str(processes), str(dawdle)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         self.said: list[str] = []
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, with the processes that it made, where a test has not."""
+        with self.process:
+            self.process.kill()
 
     def until(self, condition: Callable[[str], bool]) -> str:
         assert self.process.stdout is not None
@@ -246,34 +261,92 @@ class Program:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_after_all_hooks(number: int) -> None:
-    program = Program(0, 1)
-    port = int(program.until(lambda line: line.startswith("port")).split()[1])
-    program.until(lambda line: line.startswith("loaded"))
-    assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
-    said = program.end(number)
-    assert program.process.returncode == 0
-    assert {"session destroyed", "document destroyed", "returned"} <= set(said)
-    assert said.index("session destroyed") < next(i for i, line in enumerate(said) if line.startswith("unloaded"))
+    with Program(0, 1) as program:
+        port = int(program.until(lambda line: line.startswith("port")).split()[1])
+        program.until(lambda line: line.startswith("loaded"))
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
+        said = program.end(number)
+        assert program.process.returncode == 0
+        assert {"session destroyed", "document destroyed", "returned"} <= set(said)
+        assert said.index("session destroyed") < next(i for i, line in enumerate(said) if line.startswith("unloaded"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def pid_in(line: str) -> int:
+    return int(line.split()[-1])
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually_ends(pids: set[int]) -> None:
+    deadline = time.monotonic() + 30
+    while any(map(lives, pids)):
+        assert time.monotonic() < deadline, f"of {pids} some still run"
+        time.sleep(0.05)
+
+
+def loaded(program: Program, count: int) -> set[int]:
+    return {pid_in(program.until(lambda line: line.startswith("loaded"))) for _ in range(count)}
 
 
 def test_several_processes_serve_one_port_and_end_together() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Program(port, 2)
-    for _ in range(2):
-        program.until(lambda line: line.startswith("loaded"))
-    for _ in range(5):
-        assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
-    said = program.end(signal.SIGTERM)
-    loaded = {line.split()[1] for line in said if line.startswith("loaded")}
-    unloaded = {line.split()[1] for line in said if line.startswith("unloaded")}
-    assert len(loaded) == 2
-    assert unloaded == loaded
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
+    port = free_port()
+    with Program(port, 3) as program:
+        pids = loaded(program, 3)
+        assert len(pids) == 3
+
+        def ask(_: int) -> int:
+            page = requests.get(f"http://127.0.0.1:{port}/", timeout=20)
+            return int(page.text.partition("<title>process ")[2].partition("<")[0])
+
+        answered: set[int] = set()
+        deadline = time.monotonic() + 60
+        with ThreadPoolExecutor(12) as many:
+            while answered != pids:
+                assert time.monotonic() < deadline, f"of {pids} only {answered} answer"
+                answered |= set(many.map(ask, range(12)))
+        said = program.end(signal.SIGTERM)
+        assert {pid_in(line) for line in said if line.startswith("unloaded")} == pids
+        assert program.process.returncode == 0
+        eventually_ends(pids)
+        with pytest.raises(requests.ConnectionError):
             requests.get(f"http://127.0.0.1:{port}/", timeout=5)
-        except requests.ConnectionError:
-            return
-    raise AssertionError("a process still serves")
+
+
+def test_a_process_that_crashes_is_replaced_and_ends_with_the_others() -> None:
+    with Program(free_port(), 3) as program:
+        pids = loaded(program, 3)
+        os.kill(min(pids), signal.SIGKILL)
+        (new,) = loaded(program, 1)
+        assert new not in pids
+        said = program.end(signal.SIGINT)
+        assert {pid_in(line) for line in said if line.startswith("unloaded")} == pids - {min(pids)} | {new}
+        eventually_ends(pids | {new})
+
+
+def test_processes_end_with_the_one_that_waits_for_them_also_where_that_is_killed() -> None:
+    with Program(free_port(), 3) as program:
+        pids = loaded(program, 3)
+        said = program.end(signal.SIGKILL)
+        assert {pid_in(line) for line in said if line.startswith("unloaded")} == pids
+        eventually_ends(pids)
+
+
+def test_processes_that_are_told_to_end_before_they_serve_are_not_replaced() -> None:
+    with Program(free_port(), 3, dawdle=30) as program:
+        pids = {pid_in(program.until(lambda line: line.startswith("port"))) for _ in range(3)}
+        said = program.end(signal.SIGTERM)
+        assert program.process.returncode == 0
+        assert len([line for line in said if line.startswith("port")]) == 3
+        eventually_ends(pids)
