@@ -89,6 +89,15 @@ def test_one_install_enables_the_front_end(fresh_environment: Path) -> None:
     assert re.search(rf"bokehmount v{version} \S*enabled\S* \S*OK\S* \(python, bokehmount\)", listed)
 
 
+def test_an_administrator_sets_things_for_all_users_in_the_environment(fresh_environment: Path) -> None:
+    settings = fresh_environment / "etc/jupyter/jupyter_server_config.py"
+    settings.write_text("c.BokehMount.linger = 77\n")
+    shown = ask(fresh_environment, "-m", "jupyter_server", "--allow-root", "--show-config-json")
+    settings.unlink()
+
+    assert '"linger": 77' in shown
+
+
 def test_the_folders_of_the_repository_do_not_become_packages(fresh_environment: Path) -> None:
     code = "import importlib.util as u; print([n for n in ('extension', 'kernel_bridge') if u.find_spec(n)])"
 
