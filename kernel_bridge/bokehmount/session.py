@@ -32,6 +32,7 @@ from bokeh.util.token import generate_jwt_token
 
 from . import __version__, documents, wire
 from .errors import ProtocolError
+from .following import FollowingRanges
 from .frames import Frames
 from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
@@ -125,6 +126,7 @@ class ServerSession:
         self._outbox = Outbox(document)
         self._sending = threading.Lock()
         self._settling = Settling()
+        self._ranges = FollowingRanges(document)
         self._settle_handle: asyncio.TimerHandle | None = None
         self._answers: list[tuple[Connection, Frames]] = []
         self._patching: Connection | None = None
@@ -288,7 +290,8 @@ class ServerSession:
     def _answer_pull(self, connection: Connection, message: Message) -> None:
         self.flush()  # what came before is in the snapshot already
         if self._whole is None:
-            self._whole = documents.to_json(self._document)
+            with self._ranges.left_out():
+                self._whole = documents.to_json(self._document)
         self._reply(connection, wire.pull_doc_reply(message, self._whole))
         self.flush()
         self._pulled = self._pulled | {connection}
@@ -299,6 +302,7 @@ class ServerSession:
             return
         self._whole = None
         self._pulled = self._pulled | {connection}
+        self._ranges.forget()
         self._patching, self._pushing = connection, True
         try:
             documents.replace(self._document, message)
@@ -312,6 +316,7 @@ class ServerSession:
     def _apply_patch(self, connection: Connection, message: Message) -> None:
         self._patching = connection
         touched = documents.touched(message.content)
+        self._ranges.told(touched)
         try:
             with curdoc_put_back():
                 invoke_with_curdoc(self._document, partial(self._handle_events, message))
@@ -494,6 +499,8 @@ class ServerSession:
                 f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
                 "may change it; use doc.add_next_tick_callback(function), which is safe from any thread"
             )
+        if event.setter is not self._as_setter:
+            self._ranges.chosen(documents.key_of(event))
         if not _is_outdated(event):
             self._send_soon(event)
 

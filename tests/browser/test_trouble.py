@@ -196,6 +196,8 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
         expected = notebook.python("source.data['y'].tolist()")
         eventually("the data of the Document", lambda: view.column("dots", "y") == expected, 40, page)
         eventually("the words to go", lambda: view.status()["text"] == "", 40, page)
+        eventually("the axis to follow", lambda: view.js("model('plot').x_range.end") > 999, page=page)
+        assert view.frame.get_by_text("reestablished").count() == 0, "BokehJS adds no notice of its own"
         # and it is as live as before, in both directions
         notebook.python("None", "plot.title.text = 'after the cut'")
         eventually("an edit to arrive", lambda: view.js("model('plot').title.text") == "after the cut", page=page)
@@ -206,3 +208,17 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
     finally:
         context.close()
         cable.close()
+
+
+def test_the_axes_of_a_page_that_is_loaded_anew_follow_their_data(open_notebook: OpenNotebook, lab: Lab) -> None:
+    alone = "from IPython.display import clear_output; clear_output()"  # another view would compute the ends for it
+    notebook = open_notebook(LOAD, CLOUD + "plot.y_range.start = -3\n" + alone)
+    notebook.run(0)
+    notebook.run(1)
+    tab = lab.tab(notebook.python("view.url")).wait_drawn()
+    eventually("the ends to be known in Python", lambda: notebook.python("plot.x_range.end") > 4, page=lab.page)
+    tab.page.reload()
+    tab.wait_drawn()
+    notebook.python("None", "source.stream({'x': [100.0], 'y': [50.0]})")
+    eventually("the axis to follow", lambda: tab.js("model('plot').x_range.end") > 100, page=tab.page)
+    assert tab.js("model('plot').y_range.start") == -3, "what the user chose stays"

@@ -265,7 +265,10 @@
       if (known.has(doc)) continue;
       known.add(doc);
       doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
-      doc.on_event("client_reconnected", () => { lostEvent = null; steer(); });
+      doc.on_event("client_reconnected", () => { lostEvent = null; });
+      // a Document that is read anew has its configuration anew, and BokehJS looks at it at once
+      const replace = doc.replace_with_json.bind(doc);
+      doc.replace_with_json = (json) => { replace(json); steer(); };
     }
   }
 
