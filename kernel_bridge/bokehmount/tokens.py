@@ -6,7 +6,7 @@ that is not too old; a *living* session accepts its token until it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ class RequestInfo:
         headers: without those that log somebody in, unless an administrator chose otherwise
         cookies: none, unless an administrator chose otherwise
         path: the request's path
-        uri: path and query
+        uri: the path again: in the query of a Jupyter server may be what logs somebody in
         host: the Host header's value
         protocol: "http" or "https"
         remote_ip: the client's address
@@ -145,4 +145,36 @@ class Tokens:
             raise TokenError("the session token can't be read: reload the page") from None
         if not isinstance(session_id, str) or not session_id:
             raise TokenError("the session token names no session: reload the page")
-        return SessionToken(text, session_id, expires, payload)
+        return SessionToken(text, session_id, expires, {**payload, **_request_of(payload)})
+
+
+def _request_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a token says of a request: somebody else may have made it where tokens are not signed."""
+    readers: dict[str, Callable[[Any], Any]] = {
+        "arguments": lambda values: [_bytes(value) for value in _list(values)],
+        "headers": _text,
+    }
+    try:
+        return {
+            part: {str(name): read(value) for name, value in payload[part].items()}
+            for part, read in readers.items()
+            if part in payload
+        }
+    except (AttributeError, TypeError):
+        raise TokenError("the session token's arguments or headers are none: reload the page") from None
+
+
+def _list(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError(f"expected a list, not {values!r}")
+    return values
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else _text(value).encode()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, not {value!r}")
+    return value

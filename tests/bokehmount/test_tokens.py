@@ -97,6 +97,29 @@ def test_a_forged_token_is_refused(name: str) -> None:
     assert refused.value.close_code is CloseCode.TOKEN and refused.value.http_status == 403
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"arguments": 5},
+        {"arguments": []},
+        {"arguments": {"n": "5"}},
+        {"arguments": {"n": [5]}},
+        {"arguments": {"n": None}},
+        {"headers": "Host"},
+        {"headers": {"Host": ["x"]}},
+        {"headers": {"Host": None}},
+    ],
+)
+def test_a_request_that_is_none_is_refused_in_words(payload: dict[str, Any]) -> None:
+    with pytest.raises(TokenError, match="arguments or headers"):
+        UNSIGNED.check(generate_jwt_token("s", extra_payload=payload))  # type: ignore[arg-type]
+
+
+def test_arguments_that_a_client_wrote_as_text_are_bytes() -> None:
+    text = generate_jwt_token("s", extra_payload={"arguments": {"n": ["ü", b"\xff"]}})  # type: ignore[arg-type]
+    assert UNSIGNED.check(text).payload["arguments"] == {"n": ["ü".encode(), b"\xff"]}
+
+
 def test_no_token_is_refused_in_words() -> None:
     with pytest.raises(TokenError, match="reload the page"):
         SIGNED.check(None)

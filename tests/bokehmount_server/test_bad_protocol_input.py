@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from bokeh.document import Document
 from bokeh.models import Div, Slider
 from bokeh.util.token import generate_jwt_token
@@ -96,6 +97,11 @@ def test_tokens_and_apps_that_are_none_get_their_close_code(running: Running) ->
     assert asyncio.run(code_after(running, [], token="nonsense")) == 4401
     assert asyncio.run(code_after(running, [], token=generate_jwt_token("old", expiration=-5), patience=20)) == 4410
     assert asyncio.run(code_after(running, [], path="/broken", patience=20)) == 4500
+
+    nonsense = generate_jwt_token("odd", extra_payload={"arguments": {"n": "5"}})
+    assert asyncio.run(code_after(running, [], token=nonsense)) == 4401
+    page = requests.get(f"{running.url}/app", {"bokeh-token": nonsense}, timeout=20)
+    assert page.status_code == 403 and "arguments or headers" in page.text
 
     async def other_protocol() -> Any:
         socket = await websocket_connect(f"{running.ws_url}/app/ws")
