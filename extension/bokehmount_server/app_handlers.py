@@ -27,7 +27,7 @@ from bokehmount.tokens import RequestInfo, SessionToken
 
 from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
 from .hosts import origin_allowed
-from .requests import TokenPolicy, Visible, opening_of, request_info, token_of, token_payload
+from .requests import APP, TokenPolicy, Visible, check_app, opening_of, request_info, token_of, token_payload
 from .shell import error_page
 from .views import View, Views
 from .websocket import BOKEH, STATUS, AppSocket, Limits, ViewerSocket
@@ -122,8 +122,8 @@ class SessionAnswer(web.RequestHandler):
     def session_token(self, info: RequestInfo) -> SessionToken:
         """The token that this request brings, or a new one."""
         more = self.application_context.application.process_request(self.request)
-        payload = {**token_payload(info), **more}
-        return token_of(self.site.policy, self.request, payload, trusted=self.trusted)
+        payload = {**token_payload(info), **more, APP: self.path}
+        return check_app(token_of(self.site.policy, self.request, payload, trusted=self.trusted), self.path)
 
     def opening(self) -> Opening:
         """What this request may see."""
@@ -215,7 +215,7 @@ class SocketAnswer(SessionAnswer, AppSocket):
         try:
             if self.selected_subprotocol is None or (self.selected_subprotocol == STATUS and site.views is None):
                 raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
-            token = site.policy.tokens.check(self.token_text, trust_unsigned=self.trusted)
+            token = check_app(site.policy.tokens.check(self.token_text, trust_unsigned=self.trusted), self.path)
             if self.selected_subprotocol == BOKEH:
                 self._viewer = ViewerSocket(self, site.door, self.path, lambda: site.changed(token.session_id))
                 self._viewer.start(opening_of(token, self.info()))

@@ -13,7 +13,17 @@ from bokehmount.apphost import Opening
 from bokehmount.errors import ProtocolError, TokenError
 from bokehmount.tokens import RequestInfo, SessionToken, Tokens, without_secrets
 
-__all__ = ("NOTHING_MORE", "TokenPolicy", "Visible", "opening_of", "request_info", "token_of", "token_payload")
+__all__ = (
+    "APP",
+    "NOTHING_MORE",
+    "TokenPolicy",
+    "Visible",
+    "check_app",
+    "opening_of",
+    "request_info",
+    "token_of",
+    "token_payload",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,9 @@ class Visible:
         }
 
 
+APP: Final = "bokehmount_app"
+"""Where a token that a page is given names the app's path."""
+
 NOTHING_MORE: Final = Visible(include_cookies=())
 """In a server with a login of its own, cookies are the login's."""
 
@@ -101,7 +114,8 @@ def token_of(
         policy: how tokens are treated
         request: the request
         payload: what a new token holds
-        trusted: whether a session id without a signature may be named
+        trusted: whether a token without a signature is taken, also where tokens are signed; a session id by itself
+            must be signed there in any case, since it becomes a token that others may be given
 
     Raises:
         ProtocolError: it names its session twice
@@ -125,6 +139,17 @@ def token_of(
     return policy.tokens.check(token.text, trust_unsigned=trusted)
 
 
+def check_app(token: SessionToken, path: str) -> SessionToken:
+    """The token, if it is for the app at this path or was made by a client, which names no app.
+
+    Raises:
+        TokenError: it was made for another app of this server
+    """
+    if token.payload.get(APP, path) != path:
+        raise TokenError("the session token was made for another app of this server: reload the page")
+    return token
+
+
 def opening_of(token: SessionToken, request: RequestInfo) -> Opening:
     """What a client with this token may see.
 
@@ -132,9 +157,9 @@ def opening_of(token: SessionToken, request: RequestInfo) -> Opening:
     token.
     """
     arguments, headers = token.payload.get("arguments"), token.payload.get("headers")
-    if isinstance(arguments, dict) and arguments:
+    if arguments:
         request = replace(request, arguments=arguments)
-    if isinstance(headers, dict) and headers:
+    if headers:
         request = replace(request, headers={**request.headers, **headers})
     return Opening(token.session_id, token.text, token.opens_new(time.time()), request)
 

@@ -126,6 +126,8 @@ def test_a_trusted_client_may_choose_a_session_and_is_given_a_good_token_for_it(
     session_id = SIGNED.new_session_id()
     made = token(TokenPolicy(SIGNED), request(bokeh_session_id=session_id), trusted=True)
     assert made.session_id == session_id and SIGNED.check(made.text) == made
+    with pytest.raises(TokenError):
+        token(TokenPolicy(SIGNED), request(bokeh_session_id="guessed"), trusted=True)
     unsigned = request(bokeh_token=GUESSED["unsigned"])
     assert token(TokenPolicy(SIGNED), unsigned, trusted=True).session_id == "guessed"
 

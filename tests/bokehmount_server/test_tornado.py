@@ -228,6 +228,27 @@ def test_signed_sessions_take_only_what_was_signed() -> None:
             running.pull()
 
 
+def test_a_token_opens_a_session_of_its_own_app_only() -> None:
+    async def first(running: Running, path: str, token: str) -> Any:
+        socket = await wire_client(running, path, token)
+        message = await read_message(socket)
+        code = socket.close_code
+        socket.close()
+        return message[0]["msgtype"] if message else code
+
+    with serving({"/a": app, "/b": app}, secret_key="k", sign_sessions=True) as running:
+        page = requests.get(f"{running.url}/a", timeout=20).text
+        token = page.partition('"token":"')[2].partition('"')[0]
+        assert asyncio.run(first(running, "/b", token)) == 4401
+        refused = requests.get(f"{running.url}/b", {"bokeh-token": token}, timeout=20)
+        assert refused.status_code == 403 and "another app" in refused.text
+        assert asyncio.run(first(running, "/a", token)) == "ACK"
+        assert not running.server.get_sessions("/b")
+        # a client's own names no app
+        own = generate_jwt_token(generate_session_id(b"k", signed=True), b"k", signed=True)
+        assert asyncio.run(first(running, "/b", own)) == "ACK"
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets cut short
 def test_the_origin_of_a_page_is_checked(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async def opens(running: Running, origin: str) -> bool:
