@@ -5,7 +5,6 @@ A Document makes Bokeh's own; these are the same values, and also accept the con
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from bokeh.core.types import ID
@@ -22,29 +21,28 @@ class _AlsoBokehs(type):
         return isinstance(instance, cls.__mro__[1])
 
 
-def _split(args: tuple[Any, ...], document: Any, callback: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The callback and what follows it: the seeds write the Document in front of it, today's Bokeh does not."""
+def _read(names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]) -> tuple[list[Any], ID]:
+    """The arguments of these names, by place or by name, and the callback's id.
+
+    The seeds write the Document in front and ``id`` behind; today's Bokeh has no Document and says ``callback_id``.
+    """
     rest = list(args)
-    if callback is None:
-        if document is None and rest and not callable(rest[0]):
-            rest.pop(0)
-        if not rest:
-            raise TypeError("a session callback needs a function")
-        callback = rest.pop(0)
-    return callback, tuple(rest)
-
-
-def _id(args: tuple[Any, ...], id: str | None, callback_id: str | None) -> ID:
-    given = callback_id or id or (args[0] if args else None)
-    return ID(given) if given else make_globally_unique_id()
-
-
-def _number(args: tuple[Any, ...], given: int | None, name: str) -> tuple[int, tuple[Any, ...]]:
-    if given is not None:
-        return given, args
-    if not args:
-        raise TypeError(f"a {name} in milliseconds is missing")
-    return args[0], args[1:]
+    if "callback" not in given and "document" not in given and rest and not callable(rest[0]):
+        rest.pop(0)
+    given.pop("document", None)
+    found = []
+    for name in names:
+        if name not in given and not rest:
+            raise TypeError(f"a session callback needs a {name}")
+        found.append(given.pop(name) if name in given else rest.pop(0))
+    if rest and not {"id", "callback_id"} & given.keys():
+        given["id"] = rest.pop(0)
+    seeds, todays = given.pop("id", None), given.pop("callback_id", None)
+    if rest or given:
+        raise TypeError(f"a session callback does not take {[*rest, *given]}")
+    if not callable(found[0]):
+        raise TypeError(f"a session callback needs a function, not {found[0]!r}")
+    return found, ID(todays or seeds) if todays or seeds else make_globally_unique_id()
 
 
 class SessionCallback(bokeh_callbacks.SessionCallback, metaclass=_AlsoBokehs):
@@ -53,31 +51,17 @@ class SessionCallback(bokeh_callbacks.SessionCallback, metaclass=_AlsoBokehs):
     ``(callback, *, callback_id)``, or the seeds' ``(document, callback, id=None)``.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        document: Any = None,
-        callback: Callable[..., Any] | None = None,
-        id: str | None = None,
-        callback_id: str | None = None,
-    ) -> None:
-        function, rest = _split(args, document, callback)
-        super().__init__(function, callback_id=_id(rest, id, callback_id))
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        (callback,), id = _read(("callback",), args, kwargs)
+        super().__init__(callback, callback_id=id)
 
 
 class NextTickCallback(bokeh_callbacks.NextTickCallback, metaclass=_AlsoBokehs):
     """Runs on the loop's next turn: ``(callback, *, callback_id)``, or the seeds' ``(document, callback, id=None)``."""
 
-    def __init__(
-        self,
-        *args: Any,
-        document: Any = None,
-        callback: Callable[..., Any] | None = None,
-        id: str | None = None,
-        callback_id: str | None = None,
-    ) -> None:
-        function, rest = _split(args, document, callback)
-        super().__init__(function, callback_id=_id(rest, id, callback_id))
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        (callback,), id = _read(("callback",), args, kwargs)
+        super().__init__(callback, callback_id=id)
 
 
 class PeriodicCallback(bokeh_callbacks.PeriodicCallback, metaclass=_AlsoBokehs):
@@ -86,18 +70,9 @@ class PeriodicCallback(bokeh_callbacks.PeriodicCallback, metaclass=_AlsoBokehs):
     ``(callback, period, *, callback_id)``, or the seeds' ``(document, callback, period, id=None)``.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        document: Any = None,
-        callback: Callable[..., Any] | None = None,
-        period: int | None = None,
-        id: str | None = None,
-        callback_id: str | None = None,
-    ) -> None:
-        function, rest = _split(args, document, callback)
-        number, rest = _number(rest, period, "period")
-        super().__init__(function, number, callback_id=_id(rest, id, callback_id))
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        (callback, period), id = _read(("callback", "period"), args, kwargs)
+        super().__init__(callback, period, callback_id=id)
 
 
 class TimeoutCallback(bokeh_callbacks.TimeoutCallback, metaclass=_AlsoBokehs):
@@ -106,15 +81,6 @@ class TimeoutCallback(bokeh_callbacks.TimeoutCallback, metaclass=_AlsoBokehs):
     ``(callback, timeout, *, callback_id)``, or the seeds' ``(document, callback, timeout, id=None)``.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        document: Any = None,
-        callback: Callable[..., Any] | None = None,
-        timeout: int | None = None,
-        id: str | None = None,
-        callback_id: str | None = None,
-    ) -> None:
-        function, rest = _split(args, document, callback)
-        number, rest = _number(rest, timeout, "timeout")
-        super().__init__(function, number, callback_id=_id(rest, id, callback_id))
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        (callback, timeout), id = _read(("callback", "timeout"), args, kwargs)
+        super().__init__(callback, timeout, callback_id=id)

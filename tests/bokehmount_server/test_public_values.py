@@ -51,8 +51,17 @@ def test_what_a_document_makes_is_one_of_these_callbacks() -> None:
 def test_a_callback_without_a_function_is_refused(args: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
         callbacks.NextTickCallback(*args)
-    with pytest.raises(TypeError):
+
+
+def test_a_callback_that_lacks_a_number_or_has_too_much_is_refused() -> None:
+    with pytest.raises(TypeError, match="needs a period"):
         callbacks.PeriodicCallback(nothing)
+    with pytest.raises(TypeError, match="does not take"):
+        callbacks.TimeoutCallback(Document(), nothing, 5, "x", 6)
+    with pytest.raises(TypeError, match="does not take"):
+        callbacks.NextTickCallback(nothing, period=5)
+    with pytest.raises(TypeError, match="needs a function, not 5"):
+        callbacks.SessionCallback(Document(), callback=5)
 
 
 def test_events_take_the_constructors_of_the_seeds_and_of_today() -> None:
