@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from ..session import Connection
 from .control_carrier import ControlCarrier, ControlDoor
 from .display import live_bundle, opened_in_tab, static_bundle
 from .handle import Handle
-from .io_thread import IOThread
+from .io_thread import IOThread, Paced
 from .link_end import LinkEnd, hello
 from .naming import CellRun
 from .registry import Registry, Shown
@@ -54,10 +53,11 @@ class Bridge:
         self._loop = _main_loop(self._kernel)
         self.linger, self.linger_lost = LINGER, LINGER_LOST
         self.links: list[LinkEnd] = []
-        self.registry = Registry(self._loop, self._flush_later, self._make_stage, self._close_connections)
+        self._io = IOThread()
+        # a cell's edits are sent while it runs, on the I/O thread, which no cell holds up
+        self.registry = Registry(self._loop, Paced(self._io.loop), self._make_stage, self._close_connections)
         self.registry.host.changed = self._tell_apps
         self.host = self.registry.host
-        self._io = IOThread()
         self._tap = OutputTap()
         self._door: ControlDoor | None = None
         self._expiry: asyncio.Task[None] | None = None
@@ -173,10 +173,6 @@ class Bridge:
         await self.registry.expire(self.linger, self.linger_lost)
 
     # Links -----------------------------------------------------------------------------------------------------------
-
-    def _flush_later(self, flush: Callable[[], None]) -> None:
-        """Send a cell's edits while it runs: on the I/O thread, which no cell holds up."""
-        self._io.loop.call_soon_threadsafe(flush)
 
     def _link_opened(self, control: ControlCarrier, server: dict[str, Any]) -> tuple[dict[str, Any], LinkEnd | None]:
         """On the control thread: a server opens a link."""

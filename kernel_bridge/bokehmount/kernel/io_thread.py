@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from typing import Final
 
-__all__ = ("IOThread",)
+__all__ = ("IOThread", "Paced")
+
+FRAME: Final = 1 / 60
+"""Seconds: a screen shows nothing in less."""
 
 
 class IOThread:
@@ -33,3 +38,30 @@ class IOThread:
         """End the thread, and wait for it."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5)
+
+
+class Paced:
+    """Calls functions on a loop, at once when the last such call is a frame ago, else together when it is.
+
+    So a cell that streams in a tight loop is not held up by a message for each of its rows.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[Callable[[], object]] = []
+        self._next = 0.0
+
+    def __call__(self, function: Callable[[], object]) -> None:
+        """Have it called.  Safe on any thread."""
+        self._loop.call_soon_threadsafe(self._take, function)
+
+    def _take(self, function: Callable[[], object]) -> None:
+        self._waiting.append(function)
+        if len(self._waiting) == 1:
+            self._loop.call_at(self._next, self._call)
+
+    def _call(self) -> None:
+        functions, self._waiting = self._waiting, []
+        for function in functions:
+            self._loop.call_soon(function)
+        self._next = self._loop.time() + FRAME
