@@ -22,7 +22,9 @@ const STATE_WORDS: Readonly<Record<string, string>> = {
   raised: 'error in the app',
   restarted: 'kernel restarted',
   gone: 'kernel gone',
-  ended: 'ended'
+  ended: 'ended',
+  lost: 'connection lost, trying again',
+  loggedout: 'logged out: log in again'
 };
 
 /** Not `safe`: in a notebook that isn't trusted nothing may load a page by itself; its text/html is shown there. */

@@ -210,6 +210,17 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
         cable.close()
 
 
+def test_the_notebook_has_words_for_what_a_view_says(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    view, header = notebook.view(1).wait_drawn(), notebook.cell(1).locator(".bokehmount-View-status")
+    for state, words in (("lost", "trying again"), ("loggedout", "log in again"), ("ready", "")):
+        view.frame.evaluate("state => parent.postMessage({type: 'bokehmount:state', state, text: ''}, origin)", state)
+        eventually(f"the words for {state}", lambda words=words: words in header.inner_text(), page=view.page)
+    assert header.inner_text() == ""
+
+
 def test_the_axes_of_a_page_that_is_loaded_anew_follow_their_data(open_notebook: OpenNotebook, lab: Lab) -> None:
     alone = "from IPython.display import clear_output; clear_output()"  # another view would compute the ends for it
     notebook = open_notebook(LOAD, CLOUD + "plot.y_range.start = -3\n" + alone)
