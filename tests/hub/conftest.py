@@ -14,7 +14,7 @@ from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
 from ..waves import SETUP, notebook
 from .hub import PASSWORD, Hub, HubUser
 
-ODD_NAMES = ["a@b.org", "ann (x)[y]", "zoë+ж"]
+ODD_NAMES = ["a@b.org", "zoë+ж (x)[y]"]
 """Names that are encoded in the base URL, or that mean something in a route's pattern."""
 
 

@@ -29,8 +29,19 @@ PASSWORD = "pw"
 HEARTBEAT = 0.4
 """Seconds, of bob's server."""
 
+OTHER_EXTENSIONS = (
+    "jupyterlab",
+    "jupyter_lsp",
+    "jupyter_server_proxy",
+    "jupyter_server_terminals",
+    "notebook",
+    "notebook_shim",
+    "panel.io.jupyter_server_extension",
+)
+
 # No setting of ours is in here: installing the package is all that an administrator does.  Only bob's server has a
-# quicker heart, so that many beats fit into a test.
+# quicker heart and a shorter memory for logins, so that tests needn't wait long.  JupyterLab and what else is installed
+# is alice's alone: it takes most of the time in which a server starts.
 CONFIG = """\
 import os
 import sys
@@ -64,11 +75,14 @@ c.Spawner.environment = {{
 c.JupyterHub.activity_resolution = 0
 c.JupyterHub.last_activity_interval = 1  # how often the hub asks its proxy
 
-def quicken(spawner):
+def tell_apart(spawner):
+    if spawner.user.name != "alice":
+        spawner.args = [*spawner.args, "--ServerApp.jpserver_extensions={others}"]
     if spawner.user.name == "bob":
-        spawner.args = [*spawner.args, "--BokehMount.ping_interval={heartbeat}"]
+        spawner.args = [*spawner.args, "--BokehMount.ping_interval={heartbeat}", "--HubOAuth.cache_max_age=1"]
 
-c.Spawner.pre_spawn_hook = quicken
+c.Spawner.pre_spawn_hook = tell_apart
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}  # servers start side by side
 c.Spawner.http_timeout = c.Spawner.start_timeout = 120
 c.JupyterHub.load_roles = [
     {{"name": "tester", "scopes": ["admin:users", "admin:servers", "access:servers", "tokens"], "services": ["tester"]}}
@@ -117,6 +131,7 @@ class Hub:
                 password=PASSWORD,
                 token=API_TOKEN,
                 heartbeat=HEARTBEAT,
+                others=dict.fromkeys(OTHER_EXTENSIONS, False),
             )
         )
         self.log = folder / "hub.log"
@@ -178,6 +193,18 @@ class Hub:
         servers = self.api("GET", f"users/{quote(name, safe='')}")["servers"]
         return bool(servers) and bool(servers[""]["ready"])
 
+    def expire_logins(self, name: str) -> None:
+        """End somebody's logins at their own server, but not at the hub."""
+        path = f"users/{quote(name, safe='')}/tokens"
+
+        def logins() -> list[str]:
+            return [token["id"] for token in self.api("GET", path)["api_tokens"] if token["session_id"]]
+
+        assert logins(), "nobody is logged in"
+        while left := logins():  # one takes others of its session with it
+            self.api("DELETE", f"{path}/{left[0]}")
+        time.sleep(2)  # their server remembers them for a second
+
     def new_token(self, name: str) -> str:
         return str(self.api("POST", f"users/{quote(name, safe='')}/tokens", {"expires_in": 3600})["token"])
 
@@ -223,7 +250,7 @@ class Login:
         # the login at the server itself: a round of redirects through the hub
         self.landed = self.session.get(f"{self.at.url}api/me", timeout=60, headers={"Sec-Fetch-Mode": "navigate"})
         if not self.landed.ok or "hub" in self.landed.url.replace("hub-prefix", ""):
-            self.landed = self.session.get(f"{self.at.url}lab", timeout=60, headers={"Sec-Fetch-Mode": "navigate"})
+            self.landed = self.session.get(f"{self.at.url}bokeh", timeout=60, headers={"Sec-Fetch-Mode": "navigate"})
 
     def visitor(self) -> Visitor:
         request = requests.Request("GET", self.at.url).prepare()

@@ -125,6 +125,7 @@ def test_what_a_browser_sends_by_itself_is_not_taken_for_its_user(
 
     context.on("page", listen)
     page = open_tab(context, bob, running, "following", hub.port)
+    eventually("the page to promise that it watches its user", lambda: "watching" in sent, 15, page)
     before = reported(bob)
     sent.clear()
     eventually("the browser to tell of its ranges", lambda: len(sent) > 30, 30, page)

@@ -179,3 +179,30 @@ def test_a_dropped_connection_and_a_login_that_ends(
     eventually("nothing to be said any more", lambda: view.status()["text"] == "", 30, page)
     picture(page, "back")
     assert not errors
+
+
+def test_a_login_that_expires_while_an_app_is_open(bob: HubUser, hub: Hub, wire: Wire, context: BrowserContext) -> None:
+    """The server's own login ends before the hub's, so that the way back asks for no password."""
+    with RunningNotebook.run(bob, notebook(SETUP)) as running:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{wire.port}{urlsplit(bob.url).path}bokeh/kernels/{running.kernel_id}/waves")
+        log_in(page, "bob")
+        page.wait_for_url("**/waves", timeout=60000)
+        view = View(page).wait_drawn(60)
+        view.set("slider", "value", 3)
+        taken = "any(d.get_model_by_name('slider').value == 3 for d in handle.documents)"
+        eventually("the app to take it", lambda: running.execute(taken) == "True", 15, page)
+        calls = int(running.execute("len(calls)"))
+
+        hub.expire_logins("bob")
+        wire.cut()
+        view.wait_says("You are logged out", "Log in, and this view goes on", state="loggedout", timeout=40)
+        running.execute("handle.documents[-1].get_model_by_name('slider').value = 8")
+        with context.expect_page() as opened:
+            page.locator("[data-bokehmount=status] button").click()
+        opened.value.wait_for_url("**/waves", timeout=60000)
+        View(opened.value).wait_drawn(60)
+        page.bring_to_front()
+        page.evaluate("() => dispatchEvent(new Event('focus'))")
+        eventually("the view to go on in its session", lambda: view.js("model('slider').value") == 8, 40, page)
+        assert int(running.execute("len(calls)")) == calls + 1, "one for the tab of the login, none for this view"
