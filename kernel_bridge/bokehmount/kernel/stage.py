@@ -6,11 +6,16 @@ which called ``show``.  A copy of the text goes to the views.
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TextIO
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, TextIO
 
 from ..stage import user_traceback
 from .interrupts import interruptible
@@ -78,6 +83,42 @@ class _Echo:
             self._before.flush()
 
 
+_LIVE: Final = 0.05
+"""Seconds after which a callback that goes on for long has its lines passed on before it ends."""
+
+
+class _Joined:
+    """Joins what is written in pieces: ``print("a", "b")`` writes four."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._mutex = threading.Lock()
+        self._pieces: list[tuple[str, bool]] = []
+        self._passed = 0.0
+
+    def write(self, text: str, error: bool) -> None:
+        """Keep a piece until this turn of the loop ends, or a line does that comes late."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another thread, to which the context was taken along
+            loop = None
+        with self._mutex:
+            is_first = not self._pieces
+            self._pieces.append((text, error))
+        if loop is None or (text.endswith("\n") and time.monotonic() - self._passed >= _LIVE):
+            self.flush()
+        elif is_first:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Pass on what was kept."""
+        with self._mutex:
+            pieces, self._pieces = self._pieces, []
+            self._passed = time.monotonic()
+        for error, group in groupby(pieces, itemgetter(1)):
+            self._listener("".join(text for text, _ in group), error)
+
+
 class CellStage:
     """Where the callbacks of one app run.
 
@@ -90,7 +131,7 @@ class CellStage:
     def __init__(self, shell: Any, cell: dict[str, Any], listener: Listener) -> None:
         self._shell = shell
         self._cell = cell
-        self._listener = listener
+        self._joined = _Joined(listener)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -102,7 +143,7 @@ class CellStage:
     def _printing(self) -> Iterator[None]:
         before = cell_of(self._shell)
         heard = _listener.get()
-        _listener.set(self._listener)
+        _listener.set(self._joined.write)
         if self._cell:
             # also where the shell says that this is the cell: in work that came by the control thread, the streams have
             # a context of their own, in which there is no cell at all
@@ -110,6 +151,7 @@ class CellStage:
         try:
             yield
         finally:
+            self._joined.flush()
             _listener.set(heard)
             if self._cell and before:
                 self._shell.set_parent(before)

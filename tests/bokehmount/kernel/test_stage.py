@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
@@ -67,6 +68,32 @@ def test_a_callbacks_output_goes_to_its_cell_and_a_copy_to_its_views() -> None:
         assert "".join(text for text, error in heard if not error) == "hello\n"
         assert "".join(text for text, error in heard if error) == "careful\n"
         assert out.getvalue() == "before\nhello\nafter\n"
+
+
+def test_what_a_callback_prints_is_passed_on_together_but_not_late() -> None:
+    with tapped():
+        heard: list[tuple[str, bool]] = []
+        stage = CellStage(Shell(RUNNING), SHOWED, lambda text, error: heard.append((text, error)))
+
+        async def main() -> None:
+            with stage.entered():
+                print("first")
+                heard.clear()
+                for number in range(3):
+                    print("number", number)
+                print("careful", file=sys.stderr)
+                assert heard == []
+            assert heard == [("number 0\nnumber 1\nnumber 2\n", False), ("careful\n", True)]
+            with stage.entered():
+                print("before it waits")
+                await asyncio.sleep(0.01)
+                assert heard[2:] == [("before it waits\n", False)]
+                time.sleep(0.06)
+                print("after", "a", "while")
+                assert heard[3:] == [("after a while\n", False)], "also before it ends"
+            assert len(heard) == 4
+
+        asyncio.run(main())
 
 
 def test_the_shell_is_told_also_where_it_says_that_this_is_the_cell() -> None:
