@@ -64,4 +64,5 @@ class Settling:
         keys = [key for key, last in self._doubtful.items() if now - last >= QUIET]
         for key in keys:
             del self._doubtful[key]
+            self.sent(key, None, now)  # this may cross with a change too
         return keys

@@ -82,6 +82,14 @@ def test_a_refused_value_is_settled() -> None:
     assert settling.next_due == 5.0 + QUIET and settling.due(6.0) == [VALUE]
 
 
+def test_what_crosses_with_the_settled_value_is_settled_too() -> None:
+    settling = Settling()
+    settling.doubt(VALUE, 5.0)
+    assert settling.due(6.0) == [VALUE]
+    settling.received(VALUE, ALICE, 6.1)  # she had not seen the settled value, which replaces hers now
+    assert settling.due(7.0) == [VALUE]
+
+
 def test_memory_stays_bounded() -> None:
     settling = Settling()
     for number in range(30_000):
