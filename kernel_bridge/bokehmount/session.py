@@ -288,6 +288,7 @@ class ServerSession:
         self._reply(connection, wire.server_info_reply(message, bokeh.__version__, __version__))
 
     def _answer_pull(self, connection: Connection, message: Message) -> None:
+        self._send_held()
         self.flush()  # what came before is in the snapshot already
         if self._whole is None:
             with self._ranges.left_out():
@@ -295,6 +296,13 @@ class ServerSession:
         self._reply(connection, wire.pull_doc_reply(message, self._whole))
         self.flush()
         self._pulled = self._pulled | {connection}
+
+    def _send_held(self) -> None:
+        """Send what ``doc.hold()`` holds back; streamed rows would come twice to who has a snapshot first."""
+        policy = self._document.callbacks.hold_value
+        if policy is not None:
+            self._document.unhold()
+            self._document.hold(policy)
 
     def _apply_push(self, connection: Connection, message: Message) -> None:
         if "doc" not in message.content:

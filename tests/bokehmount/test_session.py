@@ -93,6 +93,23 @@ async def test_a_later_browser_pulls_what_is_there_by_then(rig: Rig) -> None:
 
 
 @lived
+async def test_rows_that_are_held_back_come_once_to_whom_and_whenever(rig: Rig) -> None:
+    before = rig.browser()
+    rig.document.hold("collect")
+    rig.source.stream({"x": [1.0]})
+    during = rig.browser()
+    assert value_of(during, "source", "data")["x"] == [0.0, 1.0]
+    rig.source.stream({"x": [2.0]})
+    await turns()
+    assert value_of(during, "source", "data")["x"] == [0.0, 1.0], "it is still held back"
+    rig.document.unhold()
+    await turns()
+    for browser in (before, during):
+        browser.outlet.pass_on()
+        assert list(value_of(browser, "source", "data")["x"]) == [0.0, 1.0, 2.0]
+
+
+@lived
 async def test_who_has_pulled_nothing_hears_of_no_change(rig: Rig) -> None:
     silent = Browser(rig.session)
     rig.browser()
