@@ -1,4 +1,4 @@
-"""One hub and one browser for the whole run, with the people's servers started together."""
+"""One hub for the whole run, with the people's servers started together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def waves(alice: HubUser) -> Iterator[RunningNotebook]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # other tests start a playwright of their own, and a thread bears one
 def browser() -> Iterator[Browser]:
     if shutil.which(CHROMIUM) is None:
         pytest.fail(f"no browser at {CHROMIUM}: install Chromium or set CHROMIUM to its path", pytrace=False)
