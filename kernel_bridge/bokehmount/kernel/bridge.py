@@ -179,7 +179,7 @@ class Bridge:
         self.linger = float(server.get("linger", LINGER))
         self.linger_lost = float(server.get("linger_lost", LINGER_LOST))
         connection = connect(server.get("socket"))
-        local = SocketCarrier(connection, self._io.loop) if connection is not None else None
+        local = SocketCarrier(connection, self._loop, self._io.loop) if connection is not None else None
         link = LinkEnd(self, self._loop, self._io.loop, local or control, self._link_lost)
         link.server = str(server.get("bokehmount", "unknown"))
         self.links = [*self.links, link]

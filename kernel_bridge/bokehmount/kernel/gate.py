@@ -40,7 +40,10 @@ class MainGate:
         self.busy = False
 
     def run(self, work: Callable[[], object]) -> None:
-        """Have a function called on the main thread.  Safe on any thread."""
+        """Have a function called on the main thread; on that thread, call it.  Safe on any thread."""
+        if self._is_here():
+            work()
+            return
         with self._mutex:
             if not self._waiting:
                 self._since = time.monotonic()
@@ -49,6 +52,12 @@ class MainGate:
         self._main.call_soon_threadsafe(self._pass, work)
         if look:
             self._watch.call_soon_threadsafe(self._watch.call_later, PATIENCE, self._look)
+
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._main
+        except RuntimeError:
+            return False
 
     def _pass(self, work: Callable[[], object]) -> None:
         with self._mutex:

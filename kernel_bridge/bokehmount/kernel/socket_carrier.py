@@ -1,7 +1,6 @@
 """The kernel's end of a link over a local socket that the server offered: fast, and off the kernel's own channels.
 
-Messages are read on the I/O thread.  They are written by whoever sends, at once, as far as the socket takes them; the
-I/O thread writes the rest.
+Messages are written by whoever sends, at once, as far as the socket takes them; the I/O thread writes the rest.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..errors import ProtocolError
 from ..link.carrier import Receiver
 from ..link.messages import Part
-from ..link.stream import SOCKET_BUFFER, PartsReader, after, pack
+from ..link.stream import SOCKET_BUFFER, after, pack
+from .socket_reader import SocketReader
 
 __all__ = ("SocketCarrier", "connect")
 
@@ -70,15 +69,18 @@ class SocketCarrier:
 
     Args:
         connection: a connected socket that does not block
+        main: the main thread's loop
         loop: the I/O thread's loop
     """
 
     name = "socket"
 
-    def __init__(self, connection: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, connection: socket.socket, main: asyncio.AbstractEventLoop, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._socket = connection
         self._loop = loop
-        self._reader = PartsReader()
+        self._reader = SocketReader(connection, main, loop, self._received, self._lose)
         self._receiver: Receiver | None = None
         self._changed = threading.Condition()
         self._waiting: deque[memoryview] = deque()
@@ -88,25 +90,12 @@ class SocketCarrier:
     def start(self, receiver: Receiver) -> None:
         """Begin to hand messages over."""
         self._receiver = receiver
-        self._loop.call_soon_threadsafe(self._loop.add_reader, self._socket.fileno(), self._readable)
+        self._reader.start()
 
-    def _readable(self) -> None:
-        try:
-            count = self._socket.recv_into(self._reader.buffer())
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lose(str(error))
-            return
-        if not count:
-            self._lose("the server closed the link")
-            return
-        assert self._receiver is not None, "start() sets it"
-        try:
-            for parts in self._reader.filled(count):
-                self._receiver.received(parts)
-        except ProtocolError as error:
-            self._lose(str(error))
+    def _received(self, parts: list[Part]) -> None:
+        receiver = self._receiver
+        if receiver is not None and not self._closed:
+            receiver.received(parts)
 
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message; waits for a server that does not read, up to `STUCK` seconds."""
@@ -200,7 +189,8 @@ class SocketCarrier:
             self._closed = True
             self._waiting.clear()
             self._waiting_size = 0
-            self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_writer(self._socket.fileno())
-            self._socket.close()
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._reader.stop()
             self._changed.notify_all()

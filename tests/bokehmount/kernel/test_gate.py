@@ -59,8 +59,8 @@ def test_a_busy_main_thread_is_told_of_once_and_so_is_its_freedom() -> None:
         for _ in range(2):
             told.clear()
             done.clear()
-            entrance.run(lambda: done.append("first"))
-            entrance.run(lambda: done.append("second"))
+            for name in ("first", "second"):
+                watch.call_soon_threadsafe(entrance.run, lambda name=name: done.append(name))  # type: ignore[misc]
             end = time.monotonic() + 0.4
             while time.monotonic() < end:  # a cell that runs
                 time.sleep(0.01)
@@ -81,4 +81,14 @@ def test_a_main_thread_that_is_busy_without_work_of_ours_is_nobodys_business() -
         assert told == []
 
     with mock.patch.object(gate, "PATIENCE", 0.05), watching() as watch:
+        asyncio.run(main(watch))
+
+
+def test_on_the_main_thread_work_is_done_at_once() -> None:
+    async def main(watch: asyncio.AbstractEventLoop) -> None:
+        done: list[str] = []
+        MainGate(asyncio.get_running_loop(), watch, lambda busy: None).run(lambda: done.append("now"))
+        assert done == ["now"]
+
+    with watching() as watch:
         asyncio.run(main(watch))

@@ -50,7 +50,7 @@ async def linked(folder: Path) -> AsyncIterator[tuple[JoinedEnd, JoinedEnd]]:
             offer = offered(sockets)
             connection = await asyncio.to_thread(connect, arguments(offer))
             assert connection is not None
-            kernel, server = SocketCarrier(connection, thread.loop), await offer.carrier()
+            kernel, server = SocketCarrier(connection, asyncio.get_running_loop(), thread.loop), await offer.carrier()
             assert server is not None
             server_end, kernel_end = JoinedEnd(server, Inbox()), JoinedEnd(kernel, Inbox())
             server.start(server_end.inbox)

@@ -1,0 +1,134 @@
+"""Reads a link's socket on the main thread while that is free, and on the I/O thread while it is not.
+
+Nearly all messages are work for the main thread.  Where it waits for them itself, no other thread has to be woken in
+between, which would take longer than most of the work.  Both threads' loops watch the socket; the I/O thread, when it
+sees that something came, looks again a moment later, and reads what the main thread has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ..errors import ProtocolError
+from ..link.messages import Part
+from ..link.stream import PartsReader
+
+__all__ = ("SocketReader",)
+
+MOMENT: Final = 0.005
+"""Seconds that the main thread has to begin with what came: more than a callback of most apps takes."""
+
+
+class SocketReader:
+    """Hands over the messages that come in a socket, whole and in order.
+
+    Args:
+        connection: a connected socket that does not block
+        main: the main thread's loop
+        watch: the I/O thread's loop
+        received: called with each message, on either thread; what it hands over to the main thread from the other it
+            hands over by ``main.call_soon_threadsafe``
+        lost: called once on the I/O thread, when nothing will come any more, with the reason
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        main: asyncio.AbstractEventLoop,
+        watch: asyncio.AbstractEventLoop,
+        received: Callable[[list[Part]], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        self._socket = connection
+        self._descriptor = connection.fileno()
+        self._main = main
+        self._watch = watch
+        self._received = received
+        self._lost = lost
+        self._reader = PartsReader()
+        self._reading = threading.Lock()
+        self._handed_over = 0  # how often messages went to the main thread that it has not come to yet
+        self._is_over = False
+
+    def start(self) -> None:
+        """Begin.  On any thread."""
+        self._main.call_soon_threadsafe(self._main.add_reader, self._descriptor, self._main_is_free)
+        self._watch.call_soon_threadsafe(self._watch_on)
+
+    def stop(self) -> None:
+        """Read no more.  On the I/O thread; the main thread lets go of the socket, and closes it, when it is free."""
+        self._is_over = True
+        self._watch.remove_reader(self._descriptor)
+        try:
+            self._main.call_soon_threadsafe(self._let_go)
+        except RuntimeError:  # its loop is closed
+            self._socket.close()
+
+    def _let_go(self) -> None:
+        self._main.remove_reader(self._descriptor)
+        self._socket.close()
+
+    # On the main thread ----------------------------------------------------------------------------------------------
+
+    def _main_is_free(self) -> None:
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            if self._is_over:
+                self._main.remove_reader(self._descriptor)
+                return
+            if self._handed_over:
+                return  # what came before is in the loop's queue already
+            messages = self._read()
+        finally:
+            self._reading.release()
+        for parts in messages:
+            self._received(parts)
+
+    def _caught_up(self) -> None:
+        with self._reading:
+            self._handed_over -= 1
+
+    # On the I/O thread -----------------------------------------------------------------------------------------------
+
+    def _watch_on(self) -> None:
+        if not self._is_over:
+            self._watch.add_reader(self._descriptor, self._something_came)
+
+    def _something_came(self) -> None:
+        self._watch.remove_reader(self._descriptor)
+        self._watch.call_later(MOMENT, self._look)
+
+    def _look(self) -> None:
+        with self._reading:
+            while not self._is_over and self._is_readable():
+                for parts in self._read():
+                    self._received(parts)
+                self._handed_over += 1
+                self._main.call_soon_threadsafe(self._caught_up)
+        self._watch_on()
+
+    def _is_readable(self) -> bool:
+        readable = select.poll()
+        readable.register(self._descriptor, select.POLLIN)
+        return bool(readable.poll(0))
+
+    # On either, with the lock ----------------------------------------------------------------------------------------
+
+    def _read(self) -> list[list[Part]]:
+        try:
+            count = self._socket.recv_into(self._reader.buffer())
+            if not count:
+                raise ConnectionError("the server closed the link")
+            return list(self._reader.filled(count))
+        except (BlockingIOError, InterruptedError):
+            return []
+        except (OSError, ProtocolError) as error:
+            self._is_over = True
+            self._watch.call_soon_threadsafe(self._lost, str(error))
+            return []

@@ -1,0 +1,138 @@
+"""The main thread reads where it is free, the I/O thread where it is not, and nothing changes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bokehmount.kernel.io_thread import IOThread
+from bokehmount.kernel.socket_reader import SocketReader
+from bokehmount.link.messages import Part
+from bokehmount.link.stream import pack
+
+from ..doubles import until
+
+
+class Reading:
+    """A reader, the other end of its socket, and what it handed over as the main thread comes to it."""
+
+    def __init__(self, main: asyncio.AbstractEventLoop, watch: asyncio.AbstractEventLoop) -> None:
+        self.other, self.own = socket.socketpair()
+        self.own.setblocking(False)
+        self.main = main
+        self.seen: list[bytes] = []
+        self.readers: list[str] = []
+        self.lost: list[str] = []
+        self.reader = SocketReader(self.own, main, watch, self.received, self.lost.append)
+        self.reader.start()
+
+    def received(self, parts: list[Part]) -> None:
+        by_main = threading.current_thread() is threading.main_thread()
+        self.readers.append("main" if by_main else "io")
+        if by_main:
+            self.seen.append(bytes(parts[0]))
+        else:
+            self.main.call_soon_threadsafe(self.seen.append, bytes(parts[0]))
+
+    def send(self, *parts: bytes) -> None:
+        self.other.sendall(b"".join(pack(parts)))
+
+
+@contextmanager
+def reading() -> Iterator[Reading]:
+    thread = IOThread()
+    thread.start()
+    found = Reading(asyncio.get_running_loop(), thread.loop)
+    try:
+        yield found
+    finally:
+        thread.loop.call_soon_threadsafe(found.reader.stop)
+        thread.stop()
+        found.other.close()
+
+
+def test_a_free_main_thread_reads_itself() -> None:
+    async def main() -> None:
+        with reading() as it:
+            for number in range(20):
+                it.send(str(number).encode())
+                await until(lambda number=number: len(it.seen) > number, "a message")
+            assert it.readers.count("main") > 15  # a machine under load may be late now and then
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_what_a_busy_main_thread_leaves_is_read_by_the_other() -> None:
+    async def main() -> None:
+        with reading() as it:
+            await asyncio.sleep(0.05)
+            it.send(b"first")
+            time.sleep(0.3)  # a cell that runs
+            it.send(b"second")
+            time.sleep(0.3)
+            assert it.readers == ["io", "io"] and it.seen == []
+            it.send(b"third")
+            await until(lambda: len(it.seen) == 3, "all messages")
+            assert it.seen == [b"first", b"second", b"third"]
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_messages_keep_their_order_whoever_reads_them() -> None:
+    async def main() -> None:
+        with reading() as it:
+            whims = random.Random(5)
+
+            def send() -> None:
+                for number in range(400):
+                    it.send(str(number).encode(), bytes(whims.choice((0, 10, 100_000, 400_000))))
+                    time.sleep(whims.choice((0, 0, 0.001, 0.004)))
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            while len(it.seen) < 400:
+                await asyncio.sleep(whims.choice((0, 0.001)))
+                time.sleep(whims.choice((0, 0.002, 0.006, 0.012)))
+            sender.join()
+            assert it.seen == [str(number).encode() for number in range(400)]
+            assert {"main", "io"} == set(it.readers)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_end_is_told_once_and_the_socket_is_closed(busy: bool) -> None:
+    async def main() -> None:
+        with reading() as it:
+            await asyncio.sleep(0.05)
+            it.other.close()
+            if busy:
+                time.sleep(0.2)
+                assert it.lost == ["the server closed the link"]
+            await until(lambda: it.lost, "the end to be told")
+        await asyncio.sleep(0.05)
+        assert it.lost == ["the server closed the link"]
+        assert it.own.fileno() == -1
+
+    asyncio.run(main())
+
+
+def test_what_is_no_message_ends_it() -> None:
+    async def main() -> None:
+        with reading() as it:
+            it.other.sendall(b"\xff" * 64)
+            await until(lambda: it.lost, "the end to be told")
+            assert "parts" in it.lost[0]
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
