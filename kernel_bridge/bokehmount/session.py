@@ -354,6 +354,8 @@ class ServerSession:
             if not document.models.seen(error.id):
                 raise
             log.debug("dropped a patch of a model that was just removed: %s", error)
+            for key in documents.touched(message.content):
+                self._settling.doubt(key, time.monotonic())  # what else was in it is dropped too
             return
         if not isinstance(patch, dict) or not isinstance(patch.get("events"), list):
             raise ProtocolError("PATCH-DOC without a list of 'events'")

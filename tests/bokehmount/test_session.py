@@ -307,6 +307,20 @@ async def test_a_change_of_a_model_that_was_just_removed_is_dropped_in_silence(r
     assert state(sender.document) == state(rig.document)
 
 
+@lived
+async def test_what_is_dropped_along_with_it_is_settled(rig: Rig) -> None:
+    sender = rig.browser()
+    sender.document.get_model_by_name("div").text = "late"  # type: ignore[union-attr]
+    sender.document.get_model_by_name("slider").value = 7  # type: ignore[union-attr]
+    rig.box.children = [rig.slider]
+    sender.say()
+    sender.outlet.pass_on()
+    assert (rig.slider.value, value_of(sender)) == (0, 7), "one message is taken or dropped as a whole"
+    await until(lambda: sender.outlet.under_way, "the settled value")
+    sender.outlet.pass_on()
+    assert state(sender.document) == state(rig.document)
+
+
 # Pushes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -360,6 +374,22 @@ async def test_a_browser_alone_is_not_corrected(rig: Rig) -> None:
     await asyncio.sleep(SETTLED)
     browser.outlet.pass_on()
     assert browser.answers == ["PULL-DOC-REPLY", *["OK"] * 5]
+
+
+@lived
+async def test_a_change_that_crosses_with_a_settled_value_is_settled_too(rig: Rig) -> None:
+    browser = rig.browser()
+    with browser.in_silence():
+        browser.document.get_model_by_name("slider").title = "refused"  # type: ignore[union-attr]
+    browser.send(patch(set_value(rig, {"type": "map"}, "title")))
+    browser.outlet.pass_on()
+    await until(lambda: browser.outlet.under_way, "the settled title")
+    browser.change("slider", "title", "hers")
+    browser.outlet.pass_on()
+    assert value_of(browser, attr="title") != rig.slider.title, "each has the other's value"
+    await until(lambda: browser.outlet.under_way, "the title that is settled again")
+    browser.outlet.pass_on()
+    assert value_of(browser, attr="title") == rig.slider.title == "hers"
 
 
 side = st.integers(0, 1)
