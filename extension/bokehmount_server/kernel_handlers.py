@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
+from bokehmount.apphost import Opening
 from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, ProtocolError
 from bokehmount.page import Place
 
@@ -105,17 +106,20 @@ class PageHandler(_KernelPage):
     async def get(self, kernel_id: str, app: str) -> None:
         site, path, listens = self.site, f"/{app}", ""
         try:
-            link = await self.link(kernel_id)
             info = request_info(self.request, self.current_user.username)
             token = token_of(site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
+            linking = asyncio.ensure_future(self.link(kernel_id))
+            await asyncio.wait([linking], timeout=START_PATIENCE)  # a kernel that has just been started answers later
+            link = linking.result() if linking.done() else None
             listens = token.text
-            page = asyncio.ensure_future(link.page(path, opening_of(token, info), site.place(kernel_id)))
-            await self._wait(link, page)
+            page = asyncio.ensure_future(_page(linking, path, opening_of(token, info), site.place(kernel_id)))
+            if link is not None:
+                await self._wait(link, page)
             if page.done():
                 send_page(self, page.result())
                 return
             site.views.owe(kernel_id, token.session_id, page, _OWED)
-            state, text = ("busy", BUSY) if link.busy else ("starting", STARTING)
+            state, text = ("busy", BUSY) if link is not None and link.busy else ("starting", STARTING)
             self.write_words(202, shell_page(_title(link, path), site.view_script, token.text, state, text))
         except BokehMountError as error:
             run = site.views.run_of(kernel_id, path)
@@ -231,18 +235,21 @@ class SocketHandler(JupyterSocket):
             self.fail(error)
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
-        if self._viewer is not None:
-            self._viewer.on_message(message)
-            return None
-        if self._view is not None and self.site.views.hear(self._view, message):
-            self.site.active(self.kernel_id)
-        return self._take_early(message) if self.selected_subprotocol == BOKEH else None
+        if self._viewer is None and self._view is None:
+            return self._take_early(message)
+        self._take(message)
+        return None
 
     async def _take_early(self, message: str | bytes) -> None:
         """It spoke before it was greeted; nothing more is read until it has been."""
         await asyncio.wait([self._beginning])
+        self._take(message)
+
+    def _take(self, message: str | bytes) -> None:
         if self._viewer is not None:
             self._viewer.on_message(message)
+        elif self._view is not None and self.site.views.hear(self._view, message):
+            self.site.active(self.kernel_id)
 
     def on_close(self) -> None:
         if self._viewer is not None:
@@ -279,8 +286,13 @@ async def _patiently(answer: Any) -> Any:
         raise KernelLost("the kernel is busy with another cell; try again when it is free") from None
 
 
-def _title(link: KernelLink, path: str) -> str:
-    return next((str(app["title"]) for app in link.apps if app["app"] == path), path.strip("/"))
+async def _page(linking: asyncio.Future[KernelLink], path: str, opening: Opening, place: Place) -> str:
+    return await (await linking).page(path, opening, place)
+
+
+def _title(link: KernelLink | None, path: str) -> str:
+    apps = link.apps if link is not None else ()
+    return next((str(app["title"]) for app in apps if app["app"] == path), path.strip("/"))
 
 
 def _view_script() -> tuple[bytes, str]:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from .client import AppView, Browser, Notebook, eventually
+from .client import AppView, Browser, JupyterServer, Notebook, eventually
 
 COUNTED = """\
 runs = []
@@ -148,3 +148,17 @@ async def test_an_interrupted_cell_gives_the_app_its_kernel_back(browser: Browse
         assert (await busy.end()).error == "KeyboardInterrupt: "
         assert (await view.set("slider", "value", 5)).kind == "OK"
     assert await notebook.value("moves") == [4, 5]
+
+
+async def test_a_page_of_a_kernel_that_has_just_been_started_says_so_at_once(
+    server: JupyterServer, browser: Browser
+) -> None:
+    kernel_id = server.start_kernel()
+    try:
+        path = f"bokeh/kernels/{kernel_id}/app"
+        page = await browser.page(path)
+        assert page.is_shell and page.data("state") == "starting" and page.seconds < 2
+        async with browser.status(path, page.token) as status:
+            await status.told("gone", 40, containing="%load_ext bokehmount")
+    finally:
+        server.end_kernel(kernel_id)
