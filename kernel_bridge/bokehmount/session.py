@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import bokeh
 from bokeh.core.serialization import Deserializer, UnknownReferenceError
@@ -54,6 +54,9 @@ __all__ = ("Connection", "Outlet", "ServerSession")
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_TOGETHER: Final = 2.0
+"""Seconds in which views that open get the same JSON of an unchanged Document; kept for longer it is a waste."""
 
 
 class Outlet(Protocol):
@@ -293,9 +296,13 @@ class ServerSession:
         if self._whole is None:
             with self._ranges.left_out():
                 self._whole = documents.to_json(self._document)
+            self._loop.call_later(_TOGETHER, self._forget_whole)
         self._reply(connection, wire.pull_doc_reply(message, self._whole))
         self.flush()
         self._pulled = self._pulled | {connection}
+
+    def _forget_whole(self) -> None:
+        self._whole = None
 
     def _send_held(self) -> None:
         """Send what ``doc.hold()`` holds back; streamed rows would come twice to who has a snapshot first."""
