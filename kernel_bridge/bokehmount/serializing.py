@@ -30,6 +30,9 @@ from bokeh.util.serialization import BINARY_ARRAY_TYPES
 
 __all__ = ("ModelSerializer", "serialized")
 
+_AS_THEY_ARE: Final = {dtype: dtype.name for dtype in BINARY_ARRAY_TYPES}
+"""The types of arrays whose bytes BokehJS takes without any conversion, and their names."""
+
 _PARTS: Final = {"version", "title", "config", "defs", "roots", "callbacks"}
 
 _count: Final = itertools.count(1)
@@ -66,8 +69,8 @@ class ModelSerializer(Serializer):
             and not settings.serialize_include_defaults()
         ):
             return self._encode_model(obj, plan)
-        if type(obj) is np.ndarray and obj.dtype in BINARY_ARRAY_TYPES and obj.shape and obj.flags.c_contiguous:
-            return self._encode_plain_array(obj)
+        if type(obj) is np.ndarray and obj.shape and obj.flags.c_contiguous and (name := _AS_THEY_ARE.get(obj.dtype)):
+            return self._encode_plain_array(obj, name)
         return super()._encode(obj)
 
     def _encode_model(self, model: Model, plan: _Plan) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class ModelSerializer(Serializer):
             encoded["attributes"] = attributes
         return encoded
 
-    def _encode_plain_array(self, array: Any) -> dict[str, Any]:
+    def _encode_plain_array(self, array: Any, dtype: str) -> dict[str, Any]:
         """Copies the array: it may be the user's own, who fills it anew for the next event."""
         buffer: Any = Buffer(f"b{next(_count)}", array.tobytes())  # type: ignore[arg-type]  # Bokeh's ID is a NewType
         self._buffers.append(buffer)
@@ -99,7 +102,7 @@ class ModelSerializer(Serializer):
             "type": "ndarray",
             "array": data,
             "shape": list(array.shape),
-            "dtype": array.dtype.name,
+            "dtype": dtype,
             "order": sys.byteorder,
         }
 

@@ -564,14 +564,11 @@ class ServerSession:
             if patch is None and not answers:
                 return
             self._answers = []
-            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], tuple[Frames, ...]]] = {}
-            answered = {connection for connection, _ in answers}
-            for connection in self._pulled | answered:
-                messages = (
-                    tuple(frames for whom, frames in answers if whom is connection) if connection in answered else ()
-                )
+            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[Frames]]] = {}
+            for connection in self._pulled.union(connection for connection, _ in answers) if answers else self._pulled:
+                messages = [frames for whom, frames in answers if whom is connection]
                 if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
-                    messages = (*messages, frames)
+                    messages.append(frames)
                 if messages:
                     outlet = connection.outlet
                     key = (id(outlet), *map(id, messages))
