@@ -565,7 +565,7 @@ class ServerSession:
                 return
             self._answers = []
             groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[Frames]]] = {}
-            for connection in self._pulled.union(connection for connection, _ in answers) if answers else self._pulled:
+            for connection in self._pulled | {connection for connection, _ in answers}:
                 messages = [frames for whom, frames in answers if whom is connection]
                 if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
                     messages.append(frames)
