@@ -1,5 +1,6 @@
 # make demo   JupyterLab with live Bokeh apps, in a .venv of its own
-# make test   everything CI runs: lint, then all tests with a real browser, a real JupyterHub and a real nginx
+# make test   everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, and a short
+#             look whether each benchmark runs
 # Both can be run again at once: what is up to date is left alone.
 
 PYTHON ?= python3
@@ -24,6 +25,7 @@ demo: .venv/.demo
 
 test: lint .tools/node_modules/.bin/configurable-http-proxy
 	$(WITH_NGINX) $(WITH_BROWSER) $(BIN)/python -m pytest
+	$(BIN)/python -m benchmarks --smoke
 
 lint: .venv/.test
 	$(BIN)/ruff check
@@ -36,11 +38,11 @@ format: .venv/.test
 	$(BIN)/ruff format
 	tools/labextension format
 
-bench: .venv/.test
-	$(WITH_BROWSER) $(BIN)/python -m benchmarks
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks
 
 bench-smoke: .venv/.test
-	$(WITH_BROWSER) $(BIN)/python -m benchmarks --smoke
+	$(BIN)/python -m benchmarks --smoke
 
 clean:
 	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -50,7 +52,7 @@ clean:
 	tools/venv $(PYTHON)
 	touch $@
 
-.venv/.demo .venv/.test: .venv/.%: .venv/.made pyproject.toml $(LAB)/dist/package.json
+.venv/.demo .venv/.test .venv/.bench: .venv/.%: .venv/.made pyproject.toml $(LAB)/dist/package.json
 	tools/install $*
 	touch $@
 

@@ -47,10 +47,12 @@ export class RunningApps implements IRunningSessions.IManager {
   }
 
   shutdownAll(): void {
-    for (const { kernelId, app } of this._apps) {
-      if (kernelId !== null) {
-        void this._end(kernelId, app);
-      }
+    const inKernels = this._apps.filter(({ kernelId }) => kernelId !== null);
+    for (const { kernelId, app } of inKernels) {
+      void this._end(String(kernelId), app);
+    }
+    if (inKernels.length === 0) {
+      Notification.info("Only the Jupyter server's own Bokeh apps run; they end with the server.");
     }
   }
 
