@@ -112,7 +112,8 @@ def serialized(document: Document) -> Serialized[Any]:
     if not set(DocJson.__annotations__) <= _PARTS:
         return document.to_json()  # this Bokeh's Documents have parts that we don't know
     serializer = ModelSerializer()
-    own_classes = [cls for cls in HasProps.model_class_reverse_map.values() if is_DataModel(cls)]
+    known = HasProps.model_class_reverse_map.values()
+    own_classes = [cls for cls in known if getattr(cls, "__data_model__", False) and is_DataModel(cls)]
     parts = {
         # BokehJS has to know a class before it meets a model of it, so they are encoded first
         "defs": serializer.encode(own_classes),
