@@ -19,7 +19,7 @@ from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
 from bokehmount.frames import Assembler, TooBig
 from bokehmount.link.messages import Part, RawFrames, raw
-from bokehmount.link.stream import after
+from bokehmount.link.stream import VECTOR, after
 
 from .fragments import Writes, websocket_bytes
 
@@ -225,7 +225,7 @@ def _sent(connection: socket.socket, writes: Writes) -> Writes:
     Tornado's stream makes one call, and often one packet, of each piece.
     """
     try:
-        count = connection.sendmsg(writes)
+        count = connection.sendmsg(writes[:VECTOR])
     except BlockingIOError:
         return writes
     return after(writes, count)

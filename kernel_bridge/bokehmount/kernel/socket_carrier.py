@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ..link.carrier import Receiver
 from ..link.messages import Part
-from ..link.stream import SOCKET_BUFFER, after, pack
+from ..link.stream import SOCKET_BUFFER, VECTOR, after, pack
 from .socket_reader import SocketReader
 
 __all__ = ("SocketCarrier", "connect")
@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 _CONNECTING: Final = 2.0
 _ALONG: Final = 5
 """Milliseconds: who writes a large message waits so long for the server to read on; then the I/O thread takes over."""
-
-_VECTOR: Final = 512
-"""Pieces in one system call; POSIX allows at least 16 and Linux 1,024."""
 
 QUEUE: Final = 64 * 2**20
 """Bytes that may wait for the server; whoever sends more waits, so a stream is as fast as the link and no faster."""
@@ -118,7 +115,7 @@ class SocketCarrier:
         rest: Sequence[Part] = pieces
         try:
             while rest:
-                rest = after(rest, self._socket.sendmsg(rest[:_VECTOR]))
+                rest = after(rest, self._socket.sendmsg(rest[:VECTOR]))
                 if rest and not self._is_read_along():
                     break
         except (BlockingIOError, InterruptedError):

@@ -12,13 +12,16 @@ from typing import Final
 from ..errors import ProtocolError
 from .messages import Part
 
-__all__ = ("MAX_MESSAGE", "SOCKET_BUFFER", "PartsReader", "after", "pack")
+__all__ = ("MAX_MESSAGE", "SOCKET_BUFFER", "VECTOR", "PartsReader", "after", "pack")
 
 MAX_MESSAGE: Final = 1 << 30
 """Bytes of the largest message that a link takes: a gibibyte; browsers' messages are held far below, at the door."""
 
 SOCKET_BUFFER: Final = 1 << 21
 """Bytes that the operating system is asked to hold for each direction of a local socket: one large array at a time."""
+
+VECTOR: Final = 512
+"""Pieces in one system call; POSIX allows at least 16 and Linux 1,024."""
 
 _MAX_PARTS: Final = 1_000_000
 _SMALL: Final = 1 << 18
