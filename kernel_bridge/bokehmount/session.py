@@ -135,6 +135,7 @@ class ServerSession:
         self._patching: Connection | None = None
         self._pushing = False
         self._whole: Any = None
+        self._whole_handle: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._owns_document = owns_document
         self._owns_models = owns_models
@@ -230,8 +231,9 @@ class ServerSession:
         self._callbacks.remove_all()
         for task in tuple(self._tasks):
             task.cancel()
-        if self._settle_handle is not None:
-            self._settle_handle.cancel()
+        for handle in (self._settle_handle, self._whole_handle):
+            if handle is not None:
+                handle.cancel()
         self._outbox.clear()
         self._unguard()
         if self._owns_document and self._owns_models:
@@ -296,7 +298,9 @@ class ServerSession:
         if self._whole is None:
             with self._ranges.left_out():
                 self._whole = documents.to_json(self._document)
-            self._loop.call_later(_TOGETHER, self._forget_whole)
+            if self._whole_handle is not None:
+                self._whole_handle.cancel()
+            self._whole_handle = self._loop.call_later(_TOGETHER, self._forget_whole)
         self._reply(connection, wire.pull_doc_reply(message, self._whole))
         self.flush()
         self._pulled = self._pulled | {connection}

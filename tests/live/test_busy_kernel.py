@@ -157,7 +157,11 @@ async def test_a_page_of_a_kernel_that_has_just_been_started_says_so_at_once(
     try:
         path = f"bokeh/kernels/{kernel_id}/app"
         page = await browser.page(path)
-        assert page.is_shell and page.data("state") == "starting" and page.seconds < 2
+        assert page.seconds < 2
+        if page.status == 503:  # it has started in no time, and has answered that there is nothing to show
+            assert "%load_ext bokehmount" in page.html
+            return
+        assert page.is_shell and page.data("state") == "starting"
         async with browser.status(path, page.token) as status:
             await status.told("gone", 40, containing="%load_ext bokehmount")
     finally:

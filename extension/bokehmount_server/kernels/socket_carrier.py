@@ -154,7 +154,8 @@ class LocalSockets:
         """Listen.  Doing it again does nothing."""
         if self._server is not None:
             return
-        parent = self._parent if len(os.fsencode(self._parent)) < _LONGEST_PATH - 30 else None
+        fits = len(os.fsencode(self._parent)) + len("/bokehmount-12345678/link") <= _LONGEST_PATH
+        parent = self._parent if fits else None
         if parent is not None:
             Path(parent).mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="bokehmount-", dir=parent))  # mode 0700
