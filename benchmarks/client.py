@@ -215,14 +215,13 @@ class View:
 
 async def fetch_token(endpoint: Endpoint) -> str:
     """GET the page and find the session's token in it; behind a shell of ours, wait for the page."""
-    page = html.unescape((await http.get(endpoint.page_url, headers=endpoint.headers)).text)
-    if match := TOKEN.search(page):
-        return match[1]
-    page_url = await page_behind(page, endpoint.page_url, endpoint.websocket_url, endpoint.headers, PAGE_PATIENCE)
-    if page_url is not None:
-        page = html.unescape((await http.get(page_url, headers=endpoint.headers)).text)
+    url: str | None = endpoint.page_url
+    deadline = time.monotonic() + PAGE_PATIENCE
+    while url is not None and time.monotonic() < deadline:
+        page = html.unescape((await http.get(url, headers=endpoint.headers)).text)
         if match := TOKEN.search(page):
             return match[1]
+        url = await page_behind(page, endpoint.page_url, endpoint.websocket_url, endpoint.headers, PAGE_PATIENCE)
     raise LookupError(f"no token in {endpoint.page_url}: {page[:500]!r}")
 
 
