@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ("current", "load", "unload")
 
-_NAMES_BOKEH: Final = re.compile(r"\bbokeh\b")
+_USES_BOKEH: Final = re.compile(r"\bbokeh\s*\.\s*\w|\bfrom\s+bokeh\s+import\b")
+"""In the text of a cell; ``import bokeh`` alone imports none of its modules."""
 
 _loaded: Loaded | None = None
 
@@ -92,7 +93,7 @@ class Loaded:
 
     def _watch_for_bokeh(self, source: str) -> None:
         """Be there in time for stock ``show(app)`` of `bokeh.io`, which our hook takes over."""
-        if self._bridge is None and ("bokeh.io" in sys.modules or _NAMES_BOKEH.search(source)):
+        if self._bridge is None and ("bokeh.io" in sys.modules or _USES_BOKEH.search(source)):
             self.bridge()
 
 
