@@ -213,16 +213,23 @@ class View:
         await self.connection.close()
 
 
-async def fetch_token(endpoint: Endpoint) -> str:
-    """GET the page and find the session's token in it; behind a shell of ours, wait for the page."""
+async def fetch_page(endpoint: Endpoint) -> str:
+    """The app's page; behind a shell of ours, wait for it."""
     url: str | None = endpoint.page_url
     deadline = time.monotonic() + PAGE_PATIENCE
     while url is not None and time.monotonic() < deadline:
         page = html.unescape((await http.get(url, headers=endpoint.headers)).text)
-        if match := TOKEN.search(page):
-            return match[1]
+        if TOKEN.search(page):
+            return page
         url = await page_behind(page, endpoint.page_url, endpoint.websocket_url, endpoint.headers, PAGE_PATIENCE)
-    raise LookupError(f"no token in {endpoint.page_url}: {page[:500]!r}")
+    raise LookupError(f"no page of an app at {endpoint.page_url}: {page[:500]!r}")
+
+
+async def fetch_token(endpoint: Endpoint) -> str:
+    """The token in a new session's page."""
+    match = TOKEN.search(await fetch_page(endpoint))
+    assert match is not None, "fetch_page returns no other pages"
+    return match[1]
 
 
 async def join(endpoint: Endpoint, token: str, timings: Timings | None = None) -> View:

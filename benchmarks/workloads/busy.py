@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 import time
 from collections.abc import Awaitable, Callable
 
 from benchmarks import http
-from benchmarks.client import Endpoint, Silence, View, open_session
+from benchmarks.client import Endpoint, Silence, View, fetch_page, open_session
 from benchmarks.jupyter import Cell
 from benchmarks.routes import Route
 from benchmarks.variant import BASE
@@ -50,8 +49,7 @@ async def busy_kernel(route: Route, scale: Scale) -> Observations:
 
 async def find_static_url(endpoint: Endpoint) -> str:
     """Where the page takes BokehJS from."""
-    page = html.unescape((await http.get(endpoint.page_url, headers=endpoint.headers)).text)
-    match = BOKEH_JS.search(page)
+    match = BOKEH_JS.search(await fetch_page(endpoint))
     if match is None:
         raise LookupError(f"{endpoint.page_url} loads no bokeh.js")
     return endpoint.resolve(match[1])
