@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
-from bokeh.document.events import DocumentPatchedEvent
+from bokeh.document.events import DocumentPatchedEvent, TitleChangedEvent
 
 from .errors import ProtocolError
 from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
 
-__all__ = ("key_of", "references", "release", "replace", "to_json", "touched")
+__all__ = ("TITLE", "key_of", "references", "release", "replace", "to_json", "touched")
+
+TITLE: Final[Key] = ("", "title")
+"""The Document's title, which no model has."""
 
 
 def to_json(document: Document) -> orjson.Fragment:
@@ -65,19 +68,23 @@ def references(content: Any) -> Iterator[Any]:
 
 
 def touched(content: Any) -> list[Key]:
-    """The model properties that a PATCH-DOC changes, as far as it is well formed."""
+    """The model properties that a PATCH-DOC changes, and the title, as far as it is well formed."""
     found: list[Key] = []
     events = content.get("events")
     for event in events if isinstance(events, list) else ():
         match event:
             case {"model": {"id": str(identity)}, "attr": str(attr)}:
                 found.append((identity, attr))
+            case {"kind": "TitleChanged"}:
+                found.append(TITLE)
             case {"kind": "ColumnDataChanged" | "ColumnsStreamed" | "ColumnsPatched", "model": {"id": str(identity)}}:
                 found.append((identity, "data"))
     return found
 
 
 def key_of(event: DocumentPatchedEvent) -> Key | None:
-    """The model property that an event changes, where it is about one."""
+    """The model property that an event changes, or the title; None where it is about neither."""
+    if isinstance(event, TitleChangedEvent):
+        return TITLE
     model, attr = getattr(event, "model", None), getattr(event, "attr", None)
     return (model.id, attr) if model is not None and isinstance(attr, str) else None

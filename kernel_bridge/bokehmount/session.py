@@ -26,6 +26,7 @@ from bokeh.document.events import (
     ModelChangedEvent,
     SessionCallbackAdded,
     SessionCallbackRemoved,
+    TitleChangedEvent,
 )
 from bokeh.events import ConnectionLost
 from bokeh.util.token import generate_jwt_token
@@ -606,6 +607,10 @@ class ServerSession:
 
     def _send_settled(self) -> None:
         for identity, attr in self._settling.due(time.monotonic()):
+            if (identity, attr) == documents.TITLE:
+                if self._pulled:
+                    self._outbox.add(TitleChangedEvent(self._document, self._document.title))
+                continue
             model = self._document.models.get_by_id(identity)  # type: ignore[arg-type]
             if model is not None and self._pulled:
                 value = model.lookup(attr).get_value(model)

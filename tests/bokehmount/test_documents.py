@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bokeh.document import Document
-from bokeh.document.events import ModelChangedEvent, TitleChangedEvent
+from bokeh.document.events import ModelChangedEvent, RootRemovedEvent, TitleChangedEvent
 from bokeh.models import ColumnDataSource, Slider
 from bokeh.plotting import figure
 
@@ -112,13 +112,14 @@ def test_a_patch_says_which_properties_it_touches() -> None:
     document.roots[0].width = 400
     document.title = "other"
     touched = documents.touched(patch_of(document, events).content)
-    assert touched == [(source.id, "data")] * 3 + [(document.roots[0].id, "width")]
-    assert [documents.key_of(event) for event in events] == [*touched, None]
+    assert touched == [(source.id, "data")] * 3 + [(document.roots[0].id, "width"), documents.TITLE]
+    assert [documents.key_of(event) for event in events] == touched
 
 
-def test_an_event_without_a_model_has_no_key() -> None:
+def test_an_event_of_neither_a_property_nor_the_title_has_no_key() -> None:
     document = made()
-    assert documents.key_of(TitleChangedEvent(document, "x")) is None
+    assert documents.key_of(RootRemovedEvent(document, document.roots[0])) is None
+    assert documents.key_of(TitleChangedEvent(document, "x")) == documents.TITLE
     assert documents.key_of(ModelChangedEvent(document, document.roots[0], "width", 1)) == (
         document.roots[0].id,
         "width",

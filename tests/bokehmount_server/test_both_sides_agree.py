@@ -69,6 +69,7 @@ change = st.one_of(
     st.tuples(st.just("server stream"), number),
     st.tuples(st.just("client data"), st.lists(number, min_size=1, max_size=4)),
     st.tuples(st.just("server data"), st.lists(number, min_size=1, max_size=4)),
+    st.tuples(st.just("client title"), st.text("xyz", min_size=1, max_size=4)),
     st.tuples(st.just("server title"), st.text("xyz", min_size=1, max_size=4)),
     st.tuples(st.just("server roots"), number),
 )
