@@ -6,16 +6,15 @@ this process can run an event loop.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
-from playwright.sync_api import Error as BrowserError
 
-from .driver import CHROMIUM, CHROMIUM_FLAGS, Jupyter, Lab, Notebook, running_jupyter
+from ..chromium import launched
+from .driver import Jupyter, Lab, Notebook, running_jupyter
 
 LABEXTENSION = Path(sys.prefix) / "share/jupyter/labextensions/bokehmount/package.json"
 
@@ -28,15 +27,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    if shutil.which(CHROMIUM) is None:
-        pytest.fail(
-            f"no browser at {CHROMIUM}: install Chromium ('apt-get install chromium') or set CHROMIUM to its path",
-            pytrace=False,
-        )
-    try:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
-    except BrowserError as error:
-        pytest.fail(f"the browser at {CHROMIUM} does not start: {error}", pytrace=False)
+    browser = launched(playwright)
     yield browser
     browser.close()
 

@@ -30,23 +30,6 @@ TOKEN = "browser-test-token"
 BASE_URL = "/user/ada@example/"
 """Neither the root nor plain letters, as under a hub."""
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-default-apps",
-    "--disable-extensions",
-    "--no-pings",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
-]
-
 _KERNEL_READY = """path => {
   const w = window.jupyterapp?.shell?.currentWidget, s = w?.sessionContext;
   return w?.context?.path === path && w.context.isReady && s?.isReady

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bokehmount.testing import RunningNotebook
 
-from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
+from ..chromium import launched
 from ..waves import SETUP, notebook
 from .hub import PASSWORD, Hub, HubUser
 
@@ -48,10 +47,8 @@ def waves(alice: HubUser) -> Iterator[RunningNotebook]:
 
 @pytest.fixture(scope="module")  # other tests start a playwright of their own, and a thread bears one
 def browser() -> Iterator[Browser]:
-    if shutil.which(CHROMIUM) is None:
-        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or set CHROMIUM to its path", pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
+        browser = launched(playwright)
         yield browser
         browser.close()
 

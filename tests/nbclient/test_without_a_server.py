@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import Page, Playwright, Route, sync_playwright
 
-from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS
+from ..chromium import launched
 
 MOST_HTML = 60_000
 """Characters; BokehJS inline would be four million."""
@@ -135,7 +135,7 @@ def picture_of_waves(tmp_path_factory: pytest.TempPathFactory) -> str:
 def new_page(playwright: Playwright) -> Page:
     # in a process of its own, a sandboxed frame would ask for its files before playwright listens
     together = "--disable-features=IsolateSandboxedIframes"
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS, together]).new_page()
+    return launched(playwright, together).new_page()
 
 
 def test_the_picture_is_drawn_with_bokehjs_from_its_public_home(picture_of_waves: str) -> None:

@@ -13,8 +13,9 @@ from tornado.httpclient import HTTPClientError
 
 from bokehmount.testing import JupyterServer, RunningNotebook, View, ViewClosed
 
-from ..browser.driver import CHROMIUM, CHROMIUM_FLAGS, eventually
 from ..browser.driver import View as BrowserView
+from ..browser.driver import eventually
+from ..chromium import launched
 from ..waves import SETUP, notebook
 from .nginx import Nginx, documented, put
 
@@ -126,7 +127,7 @@ def test_strangers_and_other_origins_are_refused(nginx: Nginx, running: RunningN
 
 def test_a_real_browser(nginx: Nginx, running: RunningNotebook) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
+        browser = launched(playwright)
         page = browser.new_context(ignore_https_errors=True).new_page()
         errors: list[str] = []
         sockets: list[str] = []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,24 +19,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bokehmount_server.sources import applications_of
 
+from ..chromium import launched
 from .serving import Running, serving
 
 APPS = Path(__file__).parent / "apps"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-default-apps",
-    "--disable-extensions",
-    "--no-pings",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
-]
 
 # the models of the only Document, by name; values as plain JSON
 MODELS = """() => {
@@ -61,10 +45,8 @@ READY = "() => window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if shutil.which(CHROMIUM) is None:
-        pytest.fail(f"no browser at {CHROMIUM}: install Chromium, or set CHROMIUM to its path", pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = launched(playwright)
         yield browser
         browser.close()
 
