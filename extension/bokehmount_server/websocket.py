@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from tornado.iostream import SSLIOStream
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.iostream import IOStream, SSLIOStream
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
+from bokehmount.fragments import Writes, websocket_bytes
 from bokehmount.frames import Assembler, TooBig
 from bokehmount.link.messages import Part, RawFrames, raw
 from bokehmount.link.stream import VECTOR, after
 
-from .fragments import Writes, websocket_bytes
+from .read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from bokehmount.apphost import Opening
@@ -37,6 +39,9 @@ STATUS: Final = "bokehmount"
 
 _GONE: Final = (1000, 1001)
 """Close codes of a browser that leaves on purpose: the page was closed, reloaded or left."""
+
+_ACTIVE: Final = 1.0
+"""Seconds for which it need not be said again that the user is active; cullers count in minutes."""
 
 
 class Limits:
@@ -86,6 +91,14 @@ class AppSocket(WebSocketHandler):
             return subprotocols[0]
         return None
 
+    def read_ahead(self) -> IOStream:
+        """Read all that has come at once, from now on; gives the stream, to be written to."""
+        connection = self.ws_connection
+        assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
+        stream = connection.stream
+        connection.stream = ReadAhead(stream)  # type: ignore[assignment]  # it stands in for a stream
+        return stream
+
     def end(self, code: CloseCode, reason: str) -> None:
         """Close with a code and a sentence, which RFC 6455 limits to 123 bytes."""
         self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
@@ -117,11 +130,13 @@ class ViewerSocket:
         self.path = path
         self.session_id = ""
         self._active = active
+        self._active_again = 0.0  # when to say so next
         self._assembler = Assembler(socket.limits.message)
         self._waiting = 0
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         socket.set_nodelay(True)
+        self._stream = socket.read_ahead()
 
     def start(self, opening: Opening) -> None:
         """Greet, and ask for the session."""
@@ -148,11 +163,17 @@ class ViewerSocket:
             frames = self._assembler.feed(fragment)
             if frames is not None:
                 if frames[0] and '"PATCH-DOC"' in str(frames[0]):
-                    self._active()
+                    self._say_active()
                 self._door.receive(self, frames)
         except Exception as error:
             self._over = True
             self._socket.fail(error)
+
+    def _say_active(self) -> None:
+        now = time.monotonic()
+        if now >= self._active_again:
+            self._active_again = now + _ACTIVE
+            self._active()
 
     def on_close(self) -> None:
         """The WebSocket is closed."""
@@ -195,8 +216,7 @@ class ViewerSocket:
             self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
             self._abort_soon()
             return
-        stream = connection.stream
-        assert stream is not None, "an open connection has a stream"
+        stream = self._stream
         try:
             rest = writes if isinstance(stream, SSLIOStream) or stream.writing() else _sent(stream.socket, writes)
             for data in rest:
@@ -213,10 +233,7 @@ class ViewerSocket:
 
     def _abort_soon(self) -> None:
         """The close frame waits behind all that the view does not read: cut the connection if it never gets there."""
-        connection = self._socket.ws_connection
-        stream = getattr(connection, "stream", None)
-        if stream is not None:
-            asyncio.get_running_loop().call_later(5.0, stream.close)
+        asyncio.get_running_loop().call_later(5.0, self._stream.close)
 
 
 def _sent(connection: socket.socket, writes: Writes) -> Writes:
