@@ -23,6 +23,9 @@ __all__ = ("SocketReader",)
 MOMENT: Final = 0.005
 """Seconds that the main thread has to begin with what came: more than a callback of most apps takes."""
 
+TRUST: Final = 0.05
+"""Seconds for which a main thread that has just read is trusted to read on; less than a person notices."""
+
 
 class SocketReader:
     """Hands over the messages that come in a socket, whole and in order.
@@ -52,6 +55,7 @@ class SocketReader:
         self._lost = lost
         self._reader = PartsReader()
         self._reading = threading.Lock()
+        self._main_has_read = False  # since the I/O thread looked
         self._handed_over = 0  # how often messages went to the main thread that it has not come to yet
         self._is_over = False
 
@@ -85,6 +89,7 @@ class SocketReader:
             if self._handed_over:
                 return  # what came before is in the loop's queue already
             messages = self._read()
+            self._main_has_read = True
         finally:
             self._reading.release()
         for parts in messages:
@@ -106,12 +111,17 @@ class SocketReader:
 
     def _look(self) -> None:
         with self._reading:
+            trusted, self._main_has_read = self._main_has_read and not self._is_over, False
             while not self._is_over and self._is_readable():
+                trusted = False
                 for parts in self._read():
                     self._received(parts)
                 self._handed_over += 1
                 self._main.call_soon_threadsafe(self._caught_up)
-        self._watch_on()
+        if trusted:
+            self._watch.call_later(TRUST, self._look)
+        else:
+            self._watch_on()
 
     def _is_readable(self) -> bool:
         readable = select.poll()
