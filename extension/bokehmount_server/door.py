@@ -9,11 +9,10 @@ from typing import Any, Protocol
 from bokehmount.apphost import Opening
 from bokehmount.assets import Asset
 from bokehmount.errors import CloseCode
+from bokehmount.fragments import Writes
 from bokehmount.frames import Frames
 from bokehmount.link.messages import RawFrames
 from bokehmount.page import Place
-
-from .fragments import Writes
 
 __all__ = ("Door", "ScriptWishes", "Viewer")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from bokehmount.apphost import AppHost, Opening
 from bokehmount.assets import Asset, read_asset
 from bokehmount.errors import CloseCode, ProtocolError, SessionEnded
+from bokehmount.fragments import Writes, websocket_bytes
 from bokehmount.frames import Frames, size_of
 from bokehmount.link.messages import raw
 from bokehmount.page import Place
 
 from .connection import ServerConnection, WireProtocol
 from .door import ScriptWishes, Viewer
-from .fragments import Writes, websocket_bytes
 
 if TYPE_CHECKING:
     from bokehmount.contexts import ApplicationContext

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from bokehmount.link.messages import RawFrames
+from .link.messages import RawFrames
 
 __all__ = ("Writes", "websocket_bytes")
 

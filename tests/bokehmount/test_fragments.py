@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bokehmount.fragments import Writes, websocket_bytes
 from bokehmount.link.messages import RawFrames
-from bokehmount_server.fragments import Writes, websocket_bytes
 
 
 def frames_of(writes: Writes) -> list[tuple[bool, bytes]]:

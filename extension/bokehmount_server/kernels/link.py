@@ -26,7 +26,6 @@ from bokehmount.link.messages import (
     Load,
     Output,
     Part,
-    RawFrames,
     Received,
     Send,
     decode,
@@ -36,7 +35,6 @@ from bokehmount.link.messages import (
 from bokehmount.page import Place
 
 from ..door import ScriptWishes, Viewer
-from ..fragments import websocket_bytes
 
 __all__ = ("AssetCache", "KernelLink", "LinkListener")
 
@@ -231,8 +229,9 @@ class KernelLink:
             log.error("bokehmount: kernel %s sent something else than a link message: %s", self.kernel_id, error)
             return
         match message:
-            case Send(connections, messages):
-                self._pass_on(connections, messages)
+            case Send(connections, writes):
+                for viewer in self._known(connections):
+                    viewer.write_bytes(writes)
             case Answer(number):
                 self._resolve(number, message)
             case Failed(number):
@@ -244,7 +243,7 @@ class KernelLink:
                 self.apps = apps
                 self._listener.apps_changed(self)
             case Close(connections, code, reason, moved):
-                viewers = [viewer for number in connections if (viewer := self._viewers.pop(number, None)) is not None]
+                viewers = [known for number in connections if (known := self._viewers.pop(number, None)) is not None]
                 self._listener.viewers_closed(self, viewers, reason, moved)
                 for viewer in viewers:
                     self._numbers.pop(viewer, None)
@@ -268,11 +267,6 @@ class KernelLink:
             viewer.end(CloseCode.KERNEL_LOST, why)
         self._viewers.clear()
         self._numbers.clear()
-
-    def _pass_on(self, connections: Sequence[int], messages: Sequence[RawFrames]) -> None:
-        data = websocket_bytes(messages)
-        for viewer in self._known(connections):
-            viewer.write_bytes(data)
 
     def _known(self, connections: Sequence[int]) -> list[Viewer]:
         return [viewer for number in connections if (viewer := self._viewers.get(number)) is not None]

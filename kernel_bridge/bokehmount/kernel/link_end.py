@@ -19,6 +19,7 @@ from .. import __version__
 from ..apphost import AppHost, Opening
 from ..assets import bokehjs_version, read_asset
 from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
+from ..fragments import websocket_bytes
 from ..frames import Frames
 from ..link.carrier import Carrier
 from ..link.messages import (
@@ -243,7 +244,7 @@ class LinkEnd:
 
     def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[Frames]) -> None:
         """Send whole messages to some of this link's connections."""
-        self._send(Send([connection.number for connection in connections], [raw(frames) for frames in messages]))
+        self._send(Send([connection.number for connection in connections], websocket_bytes(map(raw, messages))))
 
     def close_connections(
         self, connections: Sequence[KernelConnection], code: CloseCode, reason: str, moved: str | None = None

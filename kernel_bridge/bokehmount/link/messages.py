@@ -1,7 +1,8 @@
 """The messages of a link, and how they become parts: one JSON envelope and any number of binary parts.  No I/O.
 
-The server asks (`Ask`) and hears `Answer` or `Failed`; what needs no answer is told.  Bokeh's messages pass through as
-frames, unread.  Both ends may be of different releases: `PROTOCOL` is exchanged first.
+The server asks (`Ask`) and hears `Answer` or `Failed`; what needs no answer is told.  Bokeh's messages pass through
+unread: from a browser as frames, to browsers as the bytes that their WebSockets are sent.  Both ends may be of
+different releases: `PROTOCOL` is exchanged first.
 """
 
 from __future__ import annotations
@@ -96,11 +97,11 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Messages for some connections."""
+    """Messages for some connections, as the bytes of WebSocket frames, which the server only passes on."""
 
     kind: ClassVar = "send"
     connections: Sequence[int]
-    messages: Sequence[RawFrames]
+    writes: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,7 @@ def encode(message: LinkMessage) -> Parts:
         case Received():
             return [_dump({"k": message.kind, "c": message.connection}), *message.frames]
         case Send():
-            counts = [len(frames) for frames in message.messages]
-            head = _dump({"k": message.kind, "c": list(message.connections), "n": counts})
-            return [head, *(frame for frames in message.messages for frame in frames)]
+            return [_dump({"k": message.kind, "c": list(message.connections)}), *message.writes]
         case Answer():
             blob = [] if message.blob is None else [message.blob]
             return [_dump({"k": message.kind, "number": message.number, "result": message.result}), *blob]
@@ -198,7 +197,7 @@ def decode(parts: Sequence[Part]) -> LinkMessage:
         envelope = orjson.loads(parts[0])
         kind = envelope.pop("k")
         if kind == Send.kind:
-            return Send(envelope["c"], _split(parts[1:], envelope["n"]))
+            return Send(envelope["c"], tuple(parts[1:]))
         if kind == Received.kind:
             return Received(envelope["c"], tuple(parts[1:]))
         if kind == Answer.kind:
@@ -207,13 +206,3 @@ def decode(parts: Sequence[Part]) -> LinkMessage:
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise ProtocolError(f"not a link message: {error!r}") from None
     return message
-
-
-def _split(frames: Sequence[Part], counts: Sequence[int]) -> list[RawFrames]:
-    messages, start = [], 0
-    for count in counts:
-        messages.append(tuple(frames[start : start + count]))
-        start += count
-    if start != len(frames):
-        raise ValueError(f"{start} frames announced, {len(frames)} came")
-    return messages

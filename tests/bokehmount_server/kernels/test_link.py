@@ -27,6 +27,7 @@ from bokehmount.errors import (
     ProtocolError,
     SessionEnded,
 )
+from bokehmount.fragments import Writes
 from bokehmount.frames import Assembler
 from bokehmount.kernel.link_end import LinkEnd, hello
 from bokehmount.link.messages import Ask, Failed, RawFrames, Received, decode, encode, raw
@@ -34,7 +35,6 @@ from bokehmount.page import Place
 from bokehmount.session import ServerSession
 from bokehmount.tokens import RequestInfo
 from bokehmount_server.door import ScriptWishes
-from bokehmount_server.fragments import Writes
 from bokehmount_server.kernels.link import AssetCache, KernelLink, LinkListener
 
 from ...bokehmount.doubles import Remembering, until
