@@ -32,7 +32,8 @@ def build(document: Document, variant: Variant) -> None:
     """Fill an empty Document; the models that the client must find carry names."""
     global _newest_document
     x = np.linspace(0, 10, variant.points)
-    line = ColumnDataSource({"x": x, "y": np.sin(x)}, name="line")
+    wave = np.sin(x)
+    line = ColumnDataSource({"x": x, "y": wave}, name="line")
     rows = ColumnDataSource({"t": [], "v": []}, name="rows")
     array = ColumnDataSource({"a": np.zeros(1)}, name="array")
     slider = Slider(start=0, end=1e9, value=1, step=0.001, name="slider")
@@ -41,7 +42,7 @@ def build(document: Document, variant: Variant) -> None:
     plot.line("x", "y", source=line)
 
     def rewrite_line(attr: str, old: float, new: float) -> None:
-        line.data = {"x": x, "y": np.sin(x * new)}
+        line.data = {"x": x, "y": wave * new}
 
     def obey(attr: str, old: str, new: str) -> None:
         order = json.loads(new)

@@ -22,7 +22,7 @@ async def move(view: View, value: float) -> float:
     message = await view.next_change("line")
     columns = view.columns("line")
     x, y = float(columns["x"][1]), float(columns["y"][1])
-    if not math.isclose(y, math.sin(x * value), abs_tol=1e-9):
+    if not math.isclose(y, math.sin(x) * value, rel_tol=1e-9):
         raise ValueError(f"the line is not the one of slider value {value}")
     return (message.arrived - start) * 1e3
 

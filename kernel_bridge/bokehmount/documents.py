@@ -22,6 +22,8 @@ __all__ = ("TITLE", "key_of", "references", "release", "replace", "to_json", "to
 TITLE: Final[Key] = ("", "title")
 """The Document's title, which no model has."""
 
+_OF_COLUMNS: Final = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+
 
 def to_json(document: Document) -> orjson.Fragment:
     """The whole Document as JSON text with its arrays inside; the models in it count as sent from now on."""
@@ -69,17 +71,20 @@ def references(content: Any) -> Iterator[Any]:
 
 def touched(content: Any) -> list[Key]:
     """The model properties that a PATCH-DOC changes, and the title, as far as it is well formed."""
-    found: list[Key] = []
     events = content.get("events")
-    for event in events if isinstance(events, list) else ():
-        match event:
-            case {"model": {"id": str(identity)}, "attr": str(attr)}:
-                found.append((identity, attr))
-            case {"kind": "TitleChanged"}:
-                found.append(TITLE)
-            case {"kind": "ColumnDataChanged" | "ColumnsStreamed" | "ColumnsPatched", "model": {"id": str(identity)}}:
-                found.append((identity, "data"))
-    return found
+    if not isinstance(events, list):
+        return []
+    return [key for event in events if isinstance(event, dict) and (key := _touched_by(event)) is not None]
+
+
+def _touched_by(event: dict[str, Any]) -> Key | None:
+    kind, model, attr = event.get("kind"), event.get("model"), event.get("attr")
+    identity = model.get("id") if isinstance(model, dict) else None
+    if not isinstance(identity, str):
+        return TITLE if kind == "TitleChanged" else None
+    if isinstance(attr, str):
+        return identity, attr
+    return (identity, "data") if kind in _OF_COLUMNS else None
 
 
 def key_of(event: DocumentPatchedEvent) -> Key | None:
