@@ -63,7 +63,7 @@ def sections(workloads: Iterable[Workload], results: Results) -> Iterator[str]:
         if tables:
             yield f"{workload.name}: {workload.about}\n\n" + "\n\n".join(tables)
     if table := targets_table(results):
-        yield f"Targets of issue 4 (ratios of medians ours ÷ beside; medians where there is no beside)\n\n{table}"
+        yield f"Goals (ratios of medians ours ÷ beside; medians where there is no beside)\n\n{table}"
     if results.failures:
         yield "Did not run\n\n" + "\n".join(f"  {failure}" for failure in results.failures)
 
