@@ -1,4 +1,4 @@
-"""What issue 4 wants to be true, as data: a ratio of medians, or a median, and its limit.  Shown, never enforced."""
+"""The goals, as data: a ratio of medians, or a median, and its limit.  Shown, never enforced."""
 
 from __future__ import annotations
 
