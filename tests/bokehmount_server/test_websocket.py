@@ -1,10 +1,17 @@
-"""What a view is sent leaves in few system calls, whole, however many pieces it has."""
+"""What a view is sent leaves in few system calls, whole; what it sends tells whether its user is there."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
+from unittest.mock import create_autospec
 
-from bokehmount_server.websocket import _sent
+import pytest
+
+from bokehmount import wire
+from bokehmount_server import websocket
+from bokehmount_server.door import Door
+from bokehmount_server.websocket import AppSocket, Limits, ViewerSocket, _sent
 
 
 def test_more_pieces_than_one_call_takes_leave_a_rest_and_nothing_is_lost() -> None:
@@ -27,3 +34,25 @@ def test_a_full_socket_takes_nothing_or_a_part() -> None:
         rest = _sent(own, (b"head", large))
         assert len(rest) == 1 and 0 < len(rest[0]) < len(large)
         assert _sent(own, rest) == rest
+
+
+def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[float] = []
+    now = 100.0
+    monkeypatch.setattr(websocket.time, "monotonic", lambda: now)
+    app_socket = create_autospec(AppSocket, instance=True)
+    app_socket.limits = Limits()
+    door = create_autospec(Door, instance=True)
+    viewer = ViewerSocket(app_socket, door, "/app", lambda: noted.append(now))
+
+    def sends(message: Any) -> None:
+        for fragment in wire.encode(message):
+            viewer.on_message(fragment)
+
+    sends(wire.pull_doc())
+    assert noted == [], "BokehJS asks for the Document by itself"
+    for _ in range(24):
+        sends(wire.Message(wire.MessageType.PATCH_DOC, {"events": []}))
+        now += 0.125
+    assert noted == [100, 101, 102]
+    assert door.receive.call_count == 25

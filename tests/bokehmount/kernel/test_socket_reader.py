@@ -87,6 +87,22 @@ def test_what_a_busy_main_thread_leaves_is_read_by_the_other() -> None:
     asyncio.run(main())
 
 
+def test_a_main_thread_that_has_just_read_may_be_busy_all_the_same() -> None:
+    async def main() -> None:
+        with reading() as it:
+            for _ in range(5):
+                it.send(b"before")
+                await asyncio.sleep(0.004)
+            await until(lambda: len(it.seen) == 5, "the messages before")
+            it.send(b"meanwhile")
+            time.sleep(0.2)
+            assert it.readers[5:] == ["io"]
+            await until(lambda: len(it.seen) == 6, "the message of meanwhile")
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
 def test_messages_keep_their_order_whoever_reads_them() -> None:
     async def main() -> None:
         with reading() as it:
