@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,7 +218,7 @@ class SocketAnswer(SessionAnswer, AppSocket):
                 raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
             token = check_app(site.policy.tokens.check(self.token_text, trust_unsigned=self.trusted), self.path)
             if self.selected_subprotocol == BOKEH:
-                self._viewer = ViewerSocket(self, site.door, self.path, lambda: site.changed(token.session_id))
+                self._viewer = ViewerSocket(self, site.door, self.path, partial(site.changed, token.session_id))
                 self._viewer.start(opening_of(token, self.info()))
             elif site.views is not None:
                 self._view = View("", self.path, token.session_id, self)

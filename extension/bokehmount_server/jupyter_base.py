@@ -69,6 +69,7 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
 
     auth_resource = AUTH_RESOURCE
     extra_origins: tuple[str, ...] = ()
+    _next_beat: asyncio.TimerHandle | None = None
 
     @property
     def ping_interval(self) -> None:
@@ -89,21 +90,25 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     @_may_execute
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Upgrade to a WebSocket, until it is closed."""
-        beating = asyncio.ensure_future(self._beat())
+        self._beat_later()
         try:
             await super().get(*args, **kwargs)
         finally:
-            beating.cancel()
+            if self._next_beat is not None:
+                self._next_beat.cancel()
 
-    async def _beat(self) -> None:
+    def _beat_later(self) -> None:
+        if self.limits.ping:
+            self._next_beat = asyncio.get_running_loop().call_later(self.limits.ping, self._beat)
+
+    def _beat(self) -> None:
         """Keep proxies from cutting an idle connection; one that is dead is noticed by TCP."""
-        while self.limits.ping:
-            await asyncio.sleep(self.limits.ping)
-            connection = self.ws_connection
-            stream = getattr(connection, "stream", None)
-            if connection is not None and stream is not None and not connection.is_closing():
-                with suppress(StreamClosedError):
-                    stream.write(_HEARTBEAT)
+        self._beat_later()
+        connection = self.ws_connection
+        stream = getattr(connection, "stream", None)
+        if connection is not None and stream is not None and not connection.is_closing():
+            with suppress(StreamClosedError):
+                stream.write(_HEARTBEAT)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Refuse; a script that sent its token where JupyterHub's servers take none is told where they do."""

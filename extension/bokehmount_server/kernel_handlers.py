@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -228,7 +229,7 @@ class SocketHandler(JupyterSocket):
                 return
             self._connected = kernel_id
             self.settings["kernel_manager"].notify_connect(kernel_id)
-            self._viewer = ViewerSocket(self, link, path, lambda: site.changed(kernel_id, token.session_id))
+            self._viewer = ViewerSocket(self, link, path, partial(site.changed, kernel_id, token.session_id))
             info = request_info(self.request, self.current_user.username)
             self._viewer.start(opening_of(token, info))
         except Exception as error:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
@@ -99,6 +100,11 @@ class AppSocket(WebSocketHandler):
         connection.stream = ReadAhead(stream)  # type: ignore[assignment]  # it stands in for a stream
         return stream
 
+    def forget_request(self) -> None:
+        """Let go of what only the opening needed: a view may stay for days, and its request's headers take 8 kB."""
+        self.request.headers = HTTPHeaders()
+        self.token_text = None
+
     def end(self, code: CloseCode, reason: str) -> None:
         """Close with a code and a sentence, which RFC 6455 limits to 123 bytes."""
         self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
@@ -141,6 +147,7 @@ class ViewerSocket:
     def start(self, opening: Opening) -> None:
         """Greet, and ask for the session."""
         self.session_id = opening.session_id
+        self._socket.forget_request()
         self._connecting = asyncio.ensure_future(self._connect(opening))
 
     async def _connect(self, opening: Opening) -> None:
