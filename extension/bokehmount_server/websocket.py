@@ -101,7 +101,7 @@ class AppSocket(WebSocketHandler):
         return stream
 
     def forget_request(self) -> None:
-        """Let go of what only the opening needed: a view may stay for days, and its request's headers take 8 kB."""
+        """Let go of what only the opening needed: a view may stay for days, and this takes 4 kB."""
         self.request.headers = HTTPHeaders()
         self.token_text = None
 

@@ -37,7 +37,7 @@ __all__ = (
     "encode",
 )
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised when a change makes the two ends unable to talk."""
 
 Part = bytes | memoryview
