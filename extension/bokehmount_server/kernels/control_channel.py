@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -14,7 +15,7 @@ from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from jupyter_server.utils import url_path_join
 from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from bokehmount.link.messages import Part
 from bokehmount.link.stream import MAX_MESSAGE
@@ -60,6 +61,24 @@ class ControlChannel(Protocol):
         """Let the channel go.  Doing it again does nothing."""
 
 
+class _Writing:
+    """What is being written; where it can't be, nothing will come either, and whoever receives is told."""
+
+    def __init__(self) -> None:
+        self._writing: set[asyncio.Future[None]] = set()
+
+    def add(self, writing: Awaitable[None]) -> None:
+        """Hold on to a write until it is done."""
+        written = asyncio.ensure_future(writing)
+        self._writing.add(written)
+        written.add_done_callback(self._done)
+
+    def _done(self, written: asyncio.Future[None]) -> None:
+        self._writing.discard(written)
+        if not written.cancelled() and (error := written.exception()) is not None:
+            log.debug("bokehmount: a control channel did not take a message: %r", error)
+
+
 class LocalControlChannel:
     """Of a kernel that this server runs.
 
@@ -69,12 +88,16 @@ class LocalControlChannel:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._writing = _Writing()
         client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
 
     def send(self, msg_type: str, content: Mapping[str, Any], buffers: Sequence[Part] = ()) -> str:
         """Send a message; gives its id."""
-        socket = self._client.control_channel.socket
-        message = self._client.session.send(socket, msg_type, dict(content), buffers=list(buffers))
+        session = self._client.session
+        message = session.msg(msg_type, dict(content))
+        # not Session.send, which goes past zmq.asyncio: what arrived just then would lie there unread, because a ZMQ
+        # socket tells only once that something came (its FD is edge-triggered)
+        self._writing.add(self._client.control_channel.socket.send_multipart([*session.serialize(message), *buffers]))
         return str(message["header"]["msg_id"])
 
     async def receive(self) -> ControlMessage:
@@ -101,7 +124,7 @@ class GatewayControlChannel:
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self._connection = connection
         self._session = Session(key=b"")
-        self._writing: set[asyncio.Future[None]] = set()
+        self._writing = _Writing()
 
     @classmethod
     async def open(cls, kernel_id: str) -> GatewayControlChannel:
@@ -118,16 +141,9 @@ class GatewayControlChannel:
         pack = self._session.pack
         parts = [pack(message["header"]), pack({}), pack({}), pack(message["content"]), *map(bytes, buffers)]
         data: bytes = serialize_msg_to_ws_v1(parts, "control")  # type: ignore[no-untyped-call]
-        written = asyncio.ensure_future(self._write(data))
-        self._writing.add(written)
-        written.add_done_callback(self._writing.discard)
+        with contextlib.suppress(WebSocketClosedError):  # receive() will say so
+            self._writing.add(self._connection.write_message(data, binary=True))
         return str(message["header"]["msg_id"])
-
-    async def _write(self, data: bytes) -> None:
-        try:
-            await self._connection.write_message(data, binary=True)
-        except Exception as error:  # receive() will say so
-            log.debug("bokehmount: the gateway's connection did not take a message: %r", error)
 
     async def receive(self) -> ControlMessage:
         """The next message of the kernel on its control channel."""
