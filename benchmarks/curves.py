@@ -32,6 +32,7 @@ class Growth:
     positions: Sequence[int]
     measure: Callable[[Route, Scale, int], Awaitable[list[float]]]
     runs_on: Callable[[Route], bool]
+    short: bool = True
 
     def metric(self, position: int) -> str:
         return f"round_trip_{position}_{self.axis}"
@@ -43,7 +44,9 @@ class Growth:
             return {name: await self.measure(route, scale, position)}
 
         metrics = (Metric(name, "ms", Better.LOWER),)
-        return Workload(name, f"round trip, {self.axis}: {position}", metrics, measure, runs_on=self.runs_on)
+        return Workload(
+            name, f"round trip, {self.axis}: {position}", metrics, measure, runs_on=self.runs_on, short=self.short
+        )
 
     def curve(self, results: Results) -> Curve:
         lines: dict[str, list[tuple[float, float]]] = {}
@@ -127,8 +130,8 @@ def kernel_routes(route: Route) -> bool:
 GROWTHS = (
     Growth("points", POINTS, with_points, cheap_sessions),
     Growth("models", MODELS, with_models, cheap_sessions),
-    Growth("sessions", SESSIONS, with_sessions, cheap_sessions),
+    Growth("sessions", SESSIONS, with_sessions, cheap_sessions, short=False),
     Growth("views", VIEWS, with_views, cheap_sessions),
-    Growth("kernels", KERNELS, with_kernels, kernel_routes),
+    Growth("kernels", KERNELS, with_kernels, kernel_routes, short=False),
 )
 WORKLOADS = tuple(growth.workload(position) for growth in GROWTHS for position in growth.positions)

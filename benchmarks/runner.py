@@ -43,11 +43,11 @@ class Runner:
             await route.stop()
 
     async def measure(self, workload: Workload, rounds: int, scale: Scale) -> None:
-        """Interleaved rounds of one workload on each living route that it runs on."""
-        for number in range(rounds):
+        """Interleaved turns of one workload on each living route that it runs on."""
+        for number in range(rounds * (scale.turns if workload.short else 1)):
             for route in list(self.alive):
                 if workload.runs_on(route) and workload.name not in route.cannot:
-                    await self._measure_once(workload, route, scale, f"{workload.name}, round {number + 1}")
+                    await self._measure_once(workload, route, scale, f"{workload.name}, turn {number + 1}")
 
     async def _measure_once(self, workload: Workload, route: Route, scale: Scale, what: str) -> None:
         if workload.fresh and self._restarts and not await self._restart(route):

@@ -33,9 +33,10 @@ class Metric:
 class Scale:
     """How much of everything a measurement does."""
 
-    moves: int = 200
+    turns: int = 5
+    moves: int = 40
     rows: int = 10_000
-    arrays: int = 50
+    arrays: int = 25
     changes: int = 200
     views: int = 20
     sessions: int = 10
@@ -56,6 +57,7 @@ class Scale:
 
 FULL = Scale()
 SMOKE = Scale(
+    turns=1,
     moves=5,
     rows=200,
     arrays=3,
@@ -83,6 +85,9 @@ class Workload:
     runs_on: Callable[[Route], bool] = lambda route: True
     #: Whether the route is started anew before each measurement, because memory is what is measured.
     fresh: bool = False
+    #: Whether each round has several short turns (`Scale.turns`): a machine's moods last longer than one, so that they
+    #: meet all routes alike.
+    short: bool = False
 
 
 def has_kernel(route: Route) -> bool:

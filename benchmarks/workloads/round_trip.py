@@ -48,7 +48,7 @@ def workload(name: str, variant: Variant) -> Workload:
             await view.close()
 
     about = f"a slider moves, its callback rewrites {variant.points} points, {variant.models} models in the Document"
-    return Workload(name, about, (Metric(name, "ms", Better.LOWER),), measure)
+    return Workload(name, about, (Metric(name, "ms", Better.LOWER),), measure, short=True)
 
 
 WORKLOADS = (

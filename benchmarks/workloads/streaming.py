@@ -129,5 +129,6 @@ WORKLOADS = (
             Metric("arrays_received", "%", Better.HIGHER, "of arrays that arrived, not replaced by a later one"),
         ),
         arrays_1mb,
+        short=True,
     ),
 )
