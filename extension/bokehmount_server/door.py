@@ -14,6 +14,8 @@ from bokehmount.frames import Frames
 from bokehmount.link.messages import RawFrames
 from bokehmount.page import Place
 
+from .lending import Owner
+
 __all__ = ("Door", "ScriptWishes", "Viewer")
 
 
@@ -27,7 +29,7 @@ class ScriptWishes:
     with_resources: bool = True
 
 
-class Viewer(Protocol):
+class Viewer(Owner, Protocol):
     """A browser's Bokeh WebSocket, as a door sees it."""
 
     @property

@@ -24,10 +24,12 @@ from bokehmount.frames import Assembler, TooBig
 from bokehmount.link.messages import Part, RawFrames, raw
 from bokehmount.link.stream import VECTOR, after
 
+from .lending import LentStream
 from .read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from bokehmount.apphost import Opening
+    from bokehmount.link.turns import Turns
 
     from .door import Door
 
@@ -143,6 +145,8 @@ class ViewerSocket:
         self._connecting: asyncio.Task[None] | None = None
         socket.set_nodelay(True)
         self._stream = socket.read_ahead()
+        self._lent: LentStream | None = None
+        self._when_written: Callable[[], object] | None = None
 
     def start(self, opening: Opening) -> None:
         """Greet, and ask for the session."""
@@ -237,10 +241,38 @@ class ViewerSocket:
 
     def _written(self, count: int) -> None:
         self._waiting -= count
+        call, self._when_written = self._when_written, None
+        if call is not None:
+            self.when_written(call)
 
     def _abort_soon(self) -> None:
         """The close frame waits behind all that the view does not read: cut the connection if it never gets there."""
-        asyncio.get_running_loop().call_later(5.0, self._stream.close)
+        asyncio.get_running_loop().call_later(5.0, (self._lent or self._stream).close)
+
+    # What a kernel writes past us ------------------------------------------------------------------------------------
+
+    def lend(self, turns: Turns, number: int) -> socket.socket | None:
+        """See `bokehmount_server.lending.Owner`."""
+        connection = self._socket.ws_connection
+        if self._over or self.compresses or isinstance(self._stream, SSLIOStream) or self._stream.closed():
+            return None
+        if self._lent is None:
+            assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
+            self._lent = LentStream(connection.stream, turns, number)
+            connection.stream = self._lent  # type: ignore[assignment]  # it stands in for a stream
+        return self._stream.socket
+
+    def when_written(self, call: Callable[[], object]) -> None:
+        """See `bokehmount_server.lending.Owner`."""
+        if self._waiting:
+            self._when_written = call
+        elif not self._stream.writing():  # else it is a frame of this server's own, and the next message asks again
+            call()
+
+    def leave(self, *, kernels: bool) -> None:
+        """See `bokehmount_server.lending.Owner`."""
+        if self._lent is not None:
+            self._lent.is_kernels = kernels
 
 
 def _sent(connection: socket.socket, writes: Writes) -> Writes:

@@ -13,6 +13,7 @@ from bokehmount import errors
 from bokehmount.apphost import Opening
 from bokehmount.assets import Asset
 from bokehmount.errors import AppError, BokehMountError, CloseCode, KernelLost, ProtocolError
+from bokehmount.fragments import Writes
 from bokehmount.frames import Frames
 from bokehmount.link.carrier import Carrier
 from bokehmount.link.messages import (
@@ -35,6 +36,7 @@ from bokehmount.link.messages import (
 from bokehmount.page import Place
 
 from ..door import ScriptWishes, Viewer
+from ..lending import Lender
 
 __all__ = ("AssetCache", "KernelLink", "LinkListener")
 
@@ -104,9 +106,17 @@ class KernelLink:
         info: what the kernel said of itself when the link opened
         cache: static files
         listener: hears what happens
+        lender: lends viewers' sockets to the kernel; None where the carrier can't
     """
 
-    def __init__(self, kernel_id: str, info: Mapping[str, Any], cache: AssetCache, listener: LinkListener) -> None:
+    def __init__(
+        self,
+        kernel_id: str,
+        info: Mapping[str, Any],
+        cache: AssetCache,
+        listener: LinkListener,
+        lender: Lender | None = None,
+    ) -> None:
         self.kernel_id = kernel_id
         self.info = info
         self.apps: Sequence[Mapping[str, Any]] = info.get("apps", ())
@@ -114,6 +124,7 @@ class KernelLink:
         self.gone: str | None = None
         self._cache = cache
         self._listener = listener
+        self._lender = lender
         self._carrier: Carrier | None = None
         self._loop = asyncio.get_running_loop()
         self._questions: dict[int, asyncio.Future[Answer]] = {}
@@ -213,7 +224,8 @@ class KernelLink:
 
     def disconnect(self, viewer: Viewer, *, lost: bool) -> None:
         """A viewer is gone."""
-        number = self._numbers.pop(viewer, None)
+        number = self._numbers.get(viewer)
+        self._gone(viewer)
         if number is not None:
             self._viewers.pop(number, None)
             if self.gone is None:
@@ -230,8 +242,7 @@ class KernelLink:
             return
         match message:
             case Send(connections, writes):
-                for viewer in self._known(connections):
-                    viewer.write_bytes(writes)
+                self._pass_on(connections, writes)
             case Answer(number):
                 self._resolve(number, message)
             case Failed(number):
@@ -246,7 +257,7 @@ class KernelLink:
                 viewers = [known for number in connections if (known := self._viewers.pop(number, None)) is not None]
                 self._listener.viewers_closed(self, viewers, reason, moved)
                 for viewer in viewers:
-                    self._numbers.pop(viewer, None)
+                    self._gone(viewer)
                     viewer.end(CloseCode(code), reason)
             case Output(connections, text, is_error):
                 self._listener.output(self, self._known(connections), text, is_error)
@@ -267,6 +278,25 @@ class KernelLink:
             viewer.end(CloseCode.KERNEL_LOST, why)
         self._viewers.clear()
         self._numbers.clear()
+        if self._lender is not None:
+            self._lender.close()
+
+    def _pass_on(self, connections: Sequence[int], writes: Writes) -> None:
+        lender = self._lender
+        for number in connections:
+            viewer = self._viewers.get(number)
+            if viewer is None:
+                continue
+            if lender is not None:
+                lender.passing(number, viewer)
+            viewer.write_bytes(writes)
+            if lender is not None and len(connections) == 1:
+                lender.passed(number, viewer)
+
+    def _gone(self, viewer: Viewer) -> None:
+        number = self._numbers.pop(viewer, None)
+        if number is not None and self._lender is not None:
+            self._lender.gone(number)
 
     def _known(self, connections: Sequence[int]) -> list[Viewer]:
         return [viewer for number in connections if (viewer := self._viewers.get(number)) is not None]

@@ -13,6 +13,7 @@ from bokehmount import __version__
 from bokehmount.errors import AppNotFound, KernelLost
 from bokehmount.link.carrier import Carrier, Receiver
 
+from ..lending import Lender
 from .control_carrier import ControlCarrier
 from .control_channel import GatewayControlChannel, LocalControlChannel
 from .link import AssetCache, KernelLink, LinkListener
@@ -122,8 +123,9 @@ class Links:
     async def _open(self, kernel_id: str) -> KernelLink:
         opening = await self._open_carrier(self._kernels, kernel_id)
         offer = await self._offer()
-        hello = self._hello if offer is None else {**self._hello, "socket": {"path": offer.path, "key": offer.key}}
+        hello = self._hello if offer is None else {**self._hello, "socket": offer.said()}
         carrier: OpenCarrier = opening
+        lender: Lender | None = None
         try:
             info = await opening.open(hello)
             if offer is not None and info.get("socket"):
@@ -131,6 +133,7 @@ class Links:
                 if local is None:
                     raise KernelLost("the kernel's local socket did not arrive: try again")
                 carrier = local
+                lender = Lender(local, offer.turns) if info.get("borrows") else None
         except BaseException:
             opening.close()
             raise
@@ -139,7 +142,7 @@ class Links:
                 self._sockets.withdraw(offer)
         if carrier is not opening:
             opening.release()
-        link = KernelLink(kernel_id, info, self._cache, self._listener)
+        link = KernelLink(kernel_id, info, self._cache, self._listener, lender)
         link.use(carrier)
         carrier.start(_Ended(link, lambda: self._forget(kernel_id)))
         self._links[kernel_id] = link

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Final
 
 from bokehmount.errors import ProtocolError
 from bokehmount.link.carrier import Receiver
-from bokehmount.link.messages import Part
-from bokehmount.link.stream import SOCKET_BUFFER, PartsReader, pack
+from bokehmount.link.messages import LinkMessage, Part, encode
+from bokehmount.link.stream import SOCKET_BUFFER, PartsReader, after, pack
+from bokehmount.link.turns import Turns
 
 from .control_carrier import RESTARTED
 
@@ -50,6 +52,7 @@ class SocketCarrier(asyncio.BufferedProtocol):
         self._receiver: Receiver | None = None
         self._known = False
         self._early: list[list[Part]] = []
+        self._own: socket.socket | None = None  # the transport's, for what that can't send
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected; nothing but the right key makes it a kernel."""
@@ -84,6 +87,8 @@ class SocketCarrier(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The kernel is gone."""
         self._transport = None
+        if self._own is not None:
+            self._own.close()
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.lost(RESTARTED)
@@ -101,6 +106,27 @@ class SocketCarrier(asyncio.BufferedProtocol):
         """Send a message."""
         if self._transport is not None:
             self._transport.writelines(pack(parts))
+
+    def send_along(self, message: LinkMessage, descriptor: int | None) -> bool:
+        """Send a message, and with it a descriptor, which has to go at once.
+
+        Returns:
+            whether it was sent; it can't be while others wait
+        """
+        if self._transport is None or (descriptor is not None and self._transport.get_write_buffer_size()):
+            return False
+        pieces: Sequence[Part] = pack(encode(message))
+        if descriptor is not None:
+            if self._own is None:
+                own: socket.socket = self._transport.get_extra_info("socket")
+                self._own = own.dup()
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
+            try:
+                pieces = after(pieces, self._own.sendmsg(pieces, [rights]))
+            except OSError:
+                return False
+        self._transport.writelines(pieces)
+        return True
 
     def close(self) -> None:
         """Stop carrying."""
@@ -120,12 +146,20 @@ class Offer:
     Args:
         path: of the socket
         key: what proves who connects
+        turns_path: of the file by which both sides take turns
+        turns: our side of that
         taken: the carrier, as soon as the kernel has connected
     """
 
     path: str
     key: str
+    turns_path: str
+    turns: Turns
     taken: asyncio.Future[SocketCarrier]
+
+    def said(self) -> dict[str, str]:
+        """What the kernel is told."""
+        return {"path": self.path, "key": self.key, "turns": self.turns_path}
 
     async def carrier(self) -> SocketCarrier | None:
         """The carrier of a kernel that says it has connected; None where it does not come."""
@@ -148,7 +182,7 @@ class LocalSockets:
         self._parent = folder
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
-        self._expected: dict[str, asyncio.Future[SocketCarrier]] = {}
+        self._offers: dict[str, Offer] = {}  # until they are withdrawn, by their keys
 
     async def open(self) -> None:
         """Listen.  Doing it again does nothing."""
@@ -166,31 +200,34 @@ class LocalSockets:
         """What a kernel needs to connect once; None where nobody listens."""
         if self._server is None or self._folder is None:
             return None
-        offer = Offer(str(self._folder / "link"), secrets.token_hex(32), asyncio.get_running_loop().create_future())
-        self._expected[offer.key] = offer.taken
+        # not in our folder: a user's may be on a network, and locks there are slow
+        file, turns_path = tempfile.mkstemp(prefix="bokehmount-turns-")  # mode 0600
+        os.close(file)
+        taken = asyncio.get_running_loop().create_future()
+        offer = Offer(str(self._folder / "link"), secrets.token_hex(32), turns_path, Turns(turns_path), taken)
+        self._offers[offer.key] = offer
         return offer
 
     def withdraw(self, offer: Offer) -> None:
-        """The kernel did not take it up."""
-        self._expected.pop(offer.key, None)
-        offer.taken.cancel()
+        """It was taken up by now, or will not be."""
+        self._offers.pop(offer.key, None)
+        if offer.taken.cancel():
+            offer.turns.close()
+        with contextlib.suppress(OSError):
+            os.unlink(offer.turns_path)
 
     def arrived(self, key: bytes, carrier: SocketCarrier) -> bool:
         """Whether this is the key of an offer that stands; it stands no longer."""
-        for expected_key, expected in list(self._expected.items()):
-            if hmac.compare_digest(expected_key.encode(), key):
-                del self._expected[expected_key]
-                if expected.cancelled():
-                    return False
-                expected.set_result(carrier)
+        for offer in self._offers.values():
+            if hmac.compare_digest(offer.key.encode(), key) and not offer.taken.done():
+                offer.taken.set_result(carrier)
                 return True
         return False
 
     async def close(self) -> None:
         """Leave nothing behind."""
-        for expected in self._expected.values():
-            expected.cancel()
-        self._expected.clear()
+        for offer in list(self._offers.values()):
+            self.withdraw(offer)
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -23,6 +23,7 @@ from .io_thread import IOThread, Paced
 from .link_end import LinkEnd, hello
 from .naming import CellRun
 from .registry import Registry, Shown
+from .shortcut import Loans
 from .socket_carrier import SocketCarrier, connect
 from .sources import Source, source_of
 from .stage import CellStage, OutputTap, cell_of
@@ -178,12 +179,14 @@ class Bridge:
         """On the control thread: a server opens a link."""
         self.linger = float(server.get("linger", LINGER))
         self.linger_lost = float(server.get("linger_lost", LINGER_LOST))
-        connection = connect(server.get("socket"))
-        local = SocketCarrier(connection, self._loop, self._io.loop) if connection is not None else None
-        link = LinkEnd(self, self._loop, self._io.loop, local or control, self._link_lost)
+        offer = server.get("socket")
+        connection = connect(offer)
+        loans = Loans.offered(offer) if connection is not None else None
+        local = SocketCarrier(connection, self._loop, self._io.loop, loans) if connection is not None else None
+        link = LinkEnd(self, self._loop, self._io.loop, local or control, self._link_lost, loans)
         link.server = str(server.get("bokehmount", "unknown"))
         self.links = [*self.links, link]
-        answer = {**hello(self), "socket": local is not None}
+        answer = {**hello(self), "socket": local is not None, "borrows": loans is not None}
         if local is None:
             return answer, link
         local.start(link)

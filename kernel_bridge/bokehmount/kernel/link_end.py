@@ -37,6 +37,7 @@ from ..link.messages import (
     RawFrames,
     Received,
     Send,
+    Yours,
     cooked,
     decode,
     encode,
@@ -45,6 +46,7 @@ from ..link.messages import (
 from ..page import Place
 from ..tokens import RequestInfo
 from .gate import MainGate
+from .shortcut import Loans, Shortcut
 
 __all__ = ("KernelApps", "KernelConnection", "LinkEnd")
 
@@ -69,6 +71,7 @@ class KernelConnection:
     def __init__(self, number: int, outlet: LinkEnd) -> None:
         self.number = number
         self.outlet = outlet
+        self.shortcut = Shortcut(number)
         self.held_back: list[RawFrames] | None = []
 
 
@@ -81,6 +84,7 @@ class LinkEnd:
         watch: the carrier's loop
         carrier: carries the link
         on_lost: called on the main thread when the link is over
+        loans: what comes with a carrier over which the server lends its browsers' sockets
     """
 
     def __init__(
@@ -90,11 +94,13 @@ class LinkEnd:
         watch: asyncio.AbstractEventLoop,
         carrier: Carrier,
         on_lost: Callable[[LinkEnd], None],
+        loans: Loans | None = None,
     ) -> None:
         self._apps = apps
         self._main = main
         self._carrier = carrier
         self._on_lost = on_lost
+        self._loans = loans
         self.server = "unknown"
         self._gate = MainGate(main, watch, lambda busy: self._send(Load(busy)))
         self._connections: dict[int, KernelConnection] = {}
@@ -119,6 +125,8 @@ class LinkEnd:
                 self._send(Answer(message.number, {"busy": self._gate.busy}))
             case Ask(what="asset"):
                 self._answer_asset(message)
+            case Yours():
+                self._lent(message)
             case Ask() | Received() | Disconnected():
                 self._gate.run(lambda: self._on_main(message))
             case _:
@@ -127,7 +135,20 @@ class LinkEnd:
     def lost(self, why: str) -> None:
         """The server is gone."""
         log.debug("bokehmount: link lost: %s", why)
+        for connection in tuple(self._connections.values()):
+            connection.shortcut.close()  # now: a browser must learn of a server's death also while a cell runs
         self._main.call_soon_threadsafe(self._forget)
+
+    def _lent(self, message: Yours) -> None:
+        if self._loans is None:
+            log.error("bokehmount: a server can't lend sockets over this carrier")
+            return
+        lent = self._loans.take(message.socket) if message.socket is not None else None
+        connection = self._connections.get(message.connection)
+        if connection is not None:
+            connection.shortcut.lent(message.passed, self._loans.turns, lent)
+        elif lent is not None:
+            lent.close()
 
     def _answer_asset(self, ask: Ask) -> None:
         try:
@@ -221,12 +242,15 @@ class LinkEnd:
     def _disconnect(self, number: int, lost: bool) -> None:
         connection = self._connections.pop(number, None)
         if connection is not None:
+            connection.shortcut.close()
             self._apps.host.disconnect(connection, lost=lost)
             self.tell_apps()
 
     def _forget(self) -> None:
         for number in list(self._connections):
             self._disconnect(number, lost=True)
+        if self._loans is not None:
+            self._loans.close()
         for task in tuple(self._tasks):
             task.cancel()
         self._on_lost(self)
@@ -244,7 +268,14 @@ class LinkEnd:
 
     def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[Frames]) -> None:
         """Send whole messages to some of this link's connections."""
-        self._send(Send([connection.number for connection in connections], websocket_bytes(map(raw, messages))))
+        writes = websocket_bytes(map(raw, messages))
+        if len(connections) == 1:  # for many, the server works beside us
+            writes = connections[0].shortcut.write(writes)
+            if not writes:
+                return
+        for connection in connections:
+            connection.shortcut.pass_on()
+        self._send(Send([connection.number for connection in connections], writes))
 
     def close_connections(
         self, connections: Sequence[KernelConnection], code: CloseCode, reason: str, moved: str | None = None
@@ -254,6 +285,7 @@ class LinkEnd:
         if own:
             self._send(Close([connection.number for connection in own], code, reason, moved))
         for connection in own:
+            connection.shortcut.close()
             if self._connections.pop(connection.number, None) is not None:
                 self._apps.host.disconnect(connection, lost=False)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import select
 import socket
 import threading
 import time
@@ -18,17 +17,16 @@ from typing import Any, Final
 
 from ..link.carrier import Receiver
 from ..link.messages import Part
-from ..link.stream import SOCKET_BUFFER, VECTOR, after, pack
+from ..link.stream import SOCKET_BUFFER, pack
+from .shortcut import Loans
 from .socket_reader import SocketReader
+from .writing import write_along
 
 __all__ = ("SocketCarrier", "connect")
 
 log = logging.getLogger(__name__)
 
 _CONNECTING: Final = 2.0
-_ALONG: Final = 5
-"""Milliseconds: who writes a large message waits so long for the server to read on; then the I/O thread takes over."""
-
 QUEUE: Final = 64 * 2**20
 """Bytes that may wait for the server; whoever sends more waits, so a stream is as fast as the link and no faster."""
 
@@ -68,16 +66,21 @@ class SocketCarrier:
         connection: a connected socket that does not block
         main: the main thread's loop
         loop: the I/O thread's loop
+        loans: takes the sockets that the server lends; None where it lends none
     """
 
     name = "socket"
 
     def __init__(
-        self, connection: socket.socket, main: asyncio.AbstractEventLoop, loop: asyncio.AbstractEventLoop
+        self,
+        connection: socket.socket,
+        main: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop,
+        loans: Loans | None = None,
     ) -> None:
         self._socket = connection
         self._loop = loop
-        self._reader = SocketReader(connection, main, loop, self._received, self._lose)
+        self._reader = SocketReader(connection, main, loop, self._received, self._lose, loans.came if loans else None)
         self._receiver: Receiver | None = None
         self._changed = threading.Condition()
         self._waiting: deque[memoryview] = deque()
@@ -111,24 +114,12 @@ class SocketCarrier:
                 self._loop.call_soon_threadsafe(self._watch_writable)
 
     def _write(self, pieces: Sequence[Part]) -> Sequence[Part]:
-        """Write as much as the socket takes, for as long as the server reads along; gives the rest."""
-        rest: Sequence[Part] = pieces
+        """Write while the server reads along; gives the rest, which is the I/O thread's to write."""
         try:
-            while rest:
-                rest = after(rest, self._socket.sendmsg(rest[:VECTOR]))
-                if rest and not self._is_read_along():
-                    break
-        except (BlockingIOError, InterruptedError):
-            pass
+            return write_along(self._socket, pieces)
         except OSError as error:
             self._loop.call_soon_threadsafe(self._lose, str(error))
             return []
-        return rest
-
-    def _is_read_along(self) -> bool:
-        writable = select.poll()
-        writable.register(self._socket, select.POLLOUT)
-        return bool(writable.poll(_ALONG))
 
     def _keep(self, pieces: Sequence[Part]) -> None:
         for piece in pieces:

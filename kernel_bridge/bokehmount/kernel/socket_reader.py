@@ -8,9 +8,11 @@ sees that something came, looks again a moment later, and reads what the main th
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import threading
+from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +29,12 @@ TRUST: Final = 0.05
 """Seconds for which a main thread that has just read is trusted to read on; less than a person notices."""
 
 
+_INT: Final = array("i").itemsize
+_ANCILLARY: Final = socket.CMSG_SPACE(_INT) if hasattr(socket, "CMSG_SPACE") else 0
+_CLOSED_BY_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""What other programs that a cell starts don't inherit."""
+
+
 class SocketReader:
     """Hands over the messages that come in a socket, whole and in order.
 
@@ -37,6 +45,8 @@ class SocketReader:
         received: called with each message, on either thread; what it hands over to the main thread from the other it
             hands over by ``main.call_soon_threadsafe``
         lost: called once on the I/O thread, when nothing will come any more, with the reason
+        came: called with the descriptors of sockets that come along, before the messages that tell of them, and with
+            whether there were more, ``lost``; None where none are to come
     """
 
     def __init__(
@@ -46,6 +56,7 @@ class SocketReader:
         watch: asyncio.AbstractEventLoop,
         received: Callable[[list[Part]], None],
         lost: Callable[[str], None],
+        came: Callable[..., None] | None = None,
     ) -> None:
         self._socket = connection
         self._descriptor = connection.fileno()
@@ -53,6 +64,7 @@ class SocketReader:
         self._watch = watch
         self._received = received
         self._lost = lost
+        self._came = came
         self._reader = PartsReader()
         self._reading = threading.Lock()
         self._main_has_read = False  # since the I/O thread looked
@@ -132,7 +144,9 @@ class SocketReader:
 
     def _read(self) -> list[list[Part]]:
         try:
-            count = self._socket.recv_into(self._reader.buffer())
+            count, along, flags, _ = self._socket.recvmsg_into([self._reader.buffer()], _ANCILLARY, _CLOSED_BY_EXEC)
+            if along or flags & socket.MSG_CTRUNC:
+                self._take_along(along, lost=bool(flags & socket.MSG_CTRUNC))
             if not count:
                 raise ConnectionError("the server closed the link")
             return list(self._reader.filled(count))
@@ -142,3 +156,15 @@ class SocketReader:
             self._is_over = True
             self._watch.call_soon_threadsafe(self._lost, str(error))
             return []
+
+    def _take_along(self, along: list[tuple[int, int, bytes]], *, lost: bool) -> None:
+        for level, kind, data in along:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors = array("i", data[: len(data) - len(data) % _INT])
+                if self._came is not None:
+                    self._came(descriptors, lost=lost)
+                    return
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        if self._came is not None:
+            self._came((), lost=lost)

@@ -33,11 +33,12 @@ __all__ = (
     "RawFrames",
     "Received",
     "Send",
+    "Yours",
     "decode",
     "encode",
 )
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Raised when a change makes the two ends unable to talk."""
 
 Part = bytes | memoryview
@@ -105,6 +106,17 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Yours:
+    """The kernel may write to a connection's socket itself, if ``passed`` is how often it was among a `Send`'s: all of
+    that is written.  The socket comes along the first time; ``socket`` counts those that came over this link."""
+
+    kind: ClassVar = "yours"
+    connection: int
+    passed: int
+    socket: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Some connections are to be closed, with a code and a sentence; ``moved`` is the app path to go to instead."""
 
@@ -141,9 +153,11 @@ class Output:
     error: bool
 
 
-LinkMessage = Ask | Answer | Failed | Received | Disconnected | Send | Close | Apps | Load | Output
+LinkMessage = Ask | Answer | Failed | Received | Disconnected | Send | Yours | Close | Apps | Load | Output
 
-_PLAIN: Final[dict[str, type[Any]]] = {cls.kind: cls for cls in (Ask, Failed, Disconnected, Close, Apps, Load, Output)}
+_PLAIN: Final[dict[str, type[Any]]] = {
+    cls.kind: cls for cls in (Ask, Failed, Disconnected, Yours, Close, Apps, Load, Output)
+}
 
 
 def raw(frames: Frames) -> RawFrames:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -23,14 +24,19 @@ from ..doubles import until
 class Reading:
     """A reader, the other end of its socket, and what it handed over as the main thread comes to it."""
 
-    def __init__(self, main: asyncio.AbstractEventLoop, watch: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        main: asyncio.AbstractEventLoop,
+        watch: asyncio.AbstractEventLoop,
+        came: Callable[..., None] | None = None,
+    ) -> None:
         self.other, self.own = socket.socketpair()
         self.own.setblocking(False)
         self.main = main
         self.seen: list[bytes] = []
         self.readers: list[str] = []
         self.lost: list[str] = []
-        self.reader = SocketReader(self.own, main, watch, self.received, self.lost.append)
+        self.reader = SocketReader(self.own, main, watch, self.received, self.lost.append, came)
         self.reader.start()
 
     def received(self, parts: list[Part]) -> None:
@@ -46,10 +52,10 @@ class Reading:
 
 
 @contextmanager
-def reading() -> Iterator[Reading]:
+def reading(came: Callable[..., None] | None = None) -> Iterator[Reading]:
     thread = IOThread()
     thread.start()
-    found = Reading(asyncio.get_running_loop(), thread.loop)
+    found = Reading(asyncio.get_running_loop(), thread.loop, came)
     try:
         yield found
     finally:
@@ -150,5 +156,69 @@ def test_what_is_no_message_ends_it() -> None:
             await until(lambda: it.lost, "the end to be told")
             assert "parts" in it.lost[0]
         await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("main_is_free", [True, False])
+def test_descriptors_come_along_in_order_and_before_the_messages_that_tell_of_them(main_is_free: bool) -> None:
+    came: list[int] = []
+
+    def take(descriptors: list[int], *, lost: bool) -> None:
+        assert not lost
+        came.extend(descriptors)
+
+    async def main() -> None:
+        with reading(take) as found:
+            pairs = [socket.socketpair() for _ in range(5)]
+            for number, (_, lent) in enumerate(pairs):
+                found.send(b"without")
+                text = b"".join(pack([b"with %d" % number]))
+                socket.send_fds(found.other, [text], [lent.fileno()])
+                lent.close()
+            if not main_is_free:
+                time.sleep(0.05)
+            await until(lambda: len(found.seen) == 10)
+            assert [text for text in found.seen if text != b"without"] == [b"with %d" % number for number in range(5)]
+            assert len(came) == 5
+            for number, (descriptor, (own, _)) in enumerate(zip(came, pairs, strict=True)):
+                assert not os.get_inheritable(descriptor)
+                with socket.socket(fileno=descriptor) as lent, own:
+                    lent.send(b"%d" % number)
+                    assert own.recv(10) == b"%d" % number
+
+    asyncio.run(main())
+
+
+def test_descriptors_that_there_is_no_room_for_are_told_of() -> None:
+    told: list[tuple[int, bool]] = []
+
+    def take(descriptors: list[int], *, lost: bool) -> None:
+        told.append((len(descriptors), lost))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    async def main() -> None:
+        with reading(take) as found:
+            one, other = socket.socketpair()
+            with one, other:
+                socket.send_fds(found.other, [b"".join(pack([b"one"]))], [one.fileno()])
+                socket.send_fds(found.other, [b"".join(pack([b"many"]))], [one.fileno()] * 20)
+                await until(lambda: found.seen == [b"one", b"many"])
+            assert told[0] == (1, False) and told[1][1]
+
+    asyncio.run(main())
+
+
+def test_descriptors_that_nobody_asked_for_are_closed() -> None:
+    async def main() -> None:
+        with reading() as found:
+            one, other = socket.socketpair()
+            socket.send_fds(found.other, [b"".join(pack([b"unasked"]))], [one.fileno()])
+            one.close()
+            await until(lambda: found.seen == [b"unasked"])
+            other.settimeout(5)
+            assert other.recv(1) == b""
+            other.close()
 
     asyncio.run(main())

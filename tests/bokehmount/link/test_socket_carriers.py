@@ -37,7 +37,7 @@ def offered(sockets: LocalSockets) -> Offer:
 
 
 def arguments(offer: Offer) -> dict[str, str]:
-    return {"path": offer.path, "key": offer.key}
+    return offer.said()
 
 
 @asynccontextmanager

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import threading
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,12 +34,15 @@ from bokehmount.errors import (
 from bokehmount.fragments import Writes
 from bokehmount.frames import Assembler
 from bokehmount.kernel.link_end import LinkEnd, hello
-from bokehmount.link.messages import Ask, Failed, RawFrames, Received, decode, encode, raw
+from bokehmount.kernel.shortcut import Loans
+from bokehmount.link.messages import Ask, Failed, LinkMessage, RawFrames, Received, decode, encode, raw
+from bokehmount.link.turns import Turns
 from bokehmount.page import Place
 from bokehmount.session import ServerSession
 from bokehmount.tokens import RequestInfo
 from bokehmount_server.door import ScriptWishes
 from bokehmount_server.kernels.link import AssetCache, KernelLink, LinkListener
+from bokehmount_server.lending import Lender
 
 from ...bokehmount.doubles import Remembering, until
 from ...bokehmount.link.memory_carrier import joined
@@ -104,6 +111,11 @@ class BrowserSocket:
             if whole is not None:
                 self.heard.append(wire.decode(whole))
 
+    def lend(self, turns: Any, number: int) -> None:
+        raise AssertionError("nothing is lent over a carrier that can't")
+
+    when_written = leave = lend
+
     def end(self, code: CloseCode, reason: str) -> None:
         self.ended.append((code, reason))
 
@@ -129,20 +141,72 @@ class Listener(LinkListener):
         self.heard.append(("lost", why))
 
 
-class Rig:
+class Borrowing:
+    """Hands a viewer's socket to the kernel's side, as a local socket does."""
+
+    def __init__(self, rig: Rig, turns: Path) -> None:
+        self._rig = rig
+        self.loans = Loans(Turns(str(turns)))
+
+    def send_along(self, message: LinkMessage, descriptor: int | None) -> bool:
+        if descriptor is not None:
+            self.loans.came([os.dup(descriptor)], lost=False)
+        self._rig.server_wire.send(encode(message))
+        return True
+
+
+class LentSocket(BrowserSocket):
+    """A viewer whose socket is lent; counts what went through the server."""
+
     def __init__(self) -> None:
+        super().__init__()
+        self.own, self.browser = socket.socketpair()
+        self.own.setblocking(False)
+        self.through_server = 0
+
+    def lend(self, turns: Any, number: int) -> socket.socket:  # type: ignore[override]
+        return self.own
+
+    def when_written(self, call: Callable[[], object]) -> None:  # type: ignore[override]
+        call()
+
+    def leave(self, *, kernels: bool) -> None:  # type: ignore[override]
+        pass
+
+    def write_bytes(self, writes: Writes) -> None:
+        self.through_server += 1
+        super().write_bytes(writes)
+
+    def read(self) -> bool:
+        """Hear what came past the server; False where nothing did."""
+        self.browser.setblocking(False)
+        try:
+            data = self.browser.recv(1 << 20)
+        except BlockingIOError:
+            return False
+        super().write_bytes((data,))
+        return bool(data)
+
+
+class Rig:
+    def __init__(self, turns: Path | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.kernel, self.listener = KernelSide(), Listener()
         self.server_wire, self.kernel_wire = joined(loop)
-        self.end = LinkEnd(self.kernel, loop, loop, self.kernel_wire, self.kernel.lost.append)
+        borrowing = Borrowing(self, turns) if turns is not None else None
+        loans = borrowing.loans if borrowing is not None else None
+        lender = Lender(borrowing, Turns(str(turns))) if borrowing is not None else None
+        self.end = LinkEnd(self.kernel, loop, loop, self.kernel_wire, self.kernel.lost.append, loans)
         self.cache = AssetCache()
-        self.link = KernelLink("k1", hello(self.kernel), self.cache, self.listener)
+        self.link = KernelLink("k1", hello(self.kernel), self.cache, self.listener, lender)
         self.link.use(self.server_wire)
         self.server_wire.receiver, self.kernel_wire.receiver = self.link, self.end
         self.kernel.host.changed = self.end.tell_apps
 
-    async def look(self, session_id: str = "s1", path: str = "/sliders") -> BrowserSocket:
-        browser = BrowserSocket()
+    async def look(
+        self, session_id: str = "s1", path: str = "/sliders", browser: BrowserSocket | None = None
+    ) -> BrowserSocket:
+        browser = browser or BrowserSocket()
         await self.link.connect(path, opening(session_id), browser)
         self.link.receive(browser, wire.encode(wire.pull_doc()))
         await until(lambda: browser.heard, "the Document")
@@ -169,6 +233,56 @@ def linked(test: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[], Non
 
     run.__name__ = test.__name__
     return run
+
+
+# Lending --------------------------------------------------------------------------------------------------------------
+
+
+def test_who_looks_alone_is_written_to_past_the_server_and_who_looks_along_is_not(tmp_path: Path) -> None:
+    (tmp_path / "turns").touch()
+
+    async def main() -> None:
+        rig = Rig(tmp_path / "turns")
+        first, second = LentSocket(), LentSocket()
+        await rig.look(browser=first)
+        await until(lambda: "PULL-DOC-REPLY" in first.types, "the Document")
+        through_server = first.through_server
+        await asyncio.sleep(0.01)
+        (session,) = rig.kernel.sessions
+        slider: Any = session.document.roots[0]
+        for value in range(1, 6):
+            slider.value = value
+            await until(first.read, "a patch")
+        assert first.through_server == through_server and first.types[-5:] == ["PATCH-DOC"] * 5
+        await rig.look(browser=second)
+        await asyncio.sleep(0.01)
+        slider.value = 6
+        await until(lambda: first.types[-6:] == ["PATCH-DOC"] * 6, "a patch for both")
+        assert first.through_server == through_server + 1 and not first.read() and not second.read()
+        rig.link.close("the test is over")
+        rig.end.close()
+
+    asyncio.run(main())
+
+
+def test_a_link_that_is_lost_lets_go_of_what_was_lent_also_while_the_main_thread_is_busy(tmp_path: Path) -> None:
+    (tmp_path / "turns").touch()
+
+    async def main() -> None:
+        rig = Rig(tmp_path / "turns")
+        viewer = LentSocket()
+        await rig.look(browser=viewer)
+        await asyncio.sleep(0.01)
+        viewer.own.close()  # the server is dead
+        viewer.browser.settimeout(5)
+        losing = threading.Thread(target=rig.end.lost, args=("the server is dead",))
+        losing.start()
+        losing.join()
+        assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
+        rig.link.close("the test is over")
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
 
 
 # Asking ---------------------------------------------------------------------------------------------------------------
