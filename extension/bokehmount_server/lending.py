@@ -24,6 +24,9 @@ _SOONEST: Final = 0.001
 
 _LATEST: Final = 0.05
 
+_FAREWELL: Final = 6.0
+"""Seconds for which close frames may wait: Tornado cuts a connection after five."""
+
 
 class Owner(Protocol):
     """A viewer whose WebSocket's socket can be lent."""
@@ -92,9 +95,9 @@ class Lender:
         self._lent.discard(number)
 
     def close(self) -> None:
-        """The link is over."""
+        """The link is over; that it is may still have to be said to browsers, in turn."""
         self._passed.clear()
-        self._turns.close()
+        asyncio.get_running_loop().call_later(_FAREWELL, self._turns.close)
 
 
 class LentStream:
@@ -111,6 +114,7 @@ class LentStream:
         self._turns = turns
         self._number = number
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._is_closing = False
         self.is_kernels = False
 
     def __getattr__(self, name: str) -> Any:
@@ -136,8 +140,12 @@ class LentStream:
         except BaseException:
             self._turns.give_back(self._number)
             raise
-        written.add_done_callback(lambda _: self._turns.give_back(self._number))
+        written.add_done_callback(self._give_back)
         return written
+
+    def _give_back(self, _: object) -> None:
+        if not self._stream.writing():  # else another of our frames is behind this one
+            self._turns.give_back(self._number)
 
     def _start(self, data: bytes) -> asyncio.Future[None]:
         written: asyncio.Future[None] = self._stream.write(data)
@@ -160,6 +168,13 @@ class LentStream:
             del self._waiting[0]
             if not done.done():
                 done.set_result(None)
+        if self._is_closing:
+            self._end()
+
+    @property
+    def has_to_wait(self) -> bool:
+        """Whether a frame waits for the kernel to end one of its own, the rest of which has to be written first."""
+        return bool(self._waiting)
 
     def _drop(self) -> None:
         for _, done in self._waiting:
@@ -169,7 +184,14 @@ class LentStream:
         self._waiting.clear()
 
     def close(self, exc_info: Any = False) -> None:
-        """Close the connection, and not only this process's end of it."""
+        """Close the connection, and not only this process's end of it; a moment later if a frame still waits."""
+        if not self._waiting:
+            self._end(exc_info)
+        elif not self._is_closing:
+            self._is_closing = True
+            asyncio.get_running_loop().call_later(2 * _LATEST, self._end, exc_info)
+
+    def _end(self, exc_info: Any = False) -> None:
         self._drop()
         with suppress(OSError, AttributeError):  # it is closed already
             self._stream.socket.shutdown(socket.SHUT_RDWR)

@@ -221,7 +221,8 @@ class ViewerSocket:
     def write_bytes(self, writes: Writes) -> None:
         """Send what `websocket_bytes` made."""
         connection = self._socket.ws_connection
-        if self._over or connection is None or connection.is_closing():
+        is_rest = self._lent is not None and self._lent.has_to_wait  # a close frame perhaps, which comes after it
+        if not is_rest and (self._over or connection is None or connection.is_closing()):
             return
         if self._waiting > self._socket.limits.queue:
             self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
@@ -253,10 +254,10 @@ class ViewerSocket:
 
     def lend(self, turns: Turns, number: int) -> socket.socket | None:
         """See `bokehmount_server.lending.Owner`."""
-        connection = self._socket.ws_connection
         if self._over or self.compresses or isinstance(self._stream, SSLIOStream) or self._stream.closed():
             return None
         if self._lent is None:
+            connection = self._socket.ws_connection
             assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
             self._lent = LentStream(connection.stream, turns, number)
             connection.stream = self._lent  # type: ignore[assignment]  # it stands in for a stream

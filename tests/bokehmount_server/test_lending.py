@@ -14,8 +14,10 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from bokehmount.link.messages import Yours
 from bokehmount.link.turns import Turns
+from bokehmount_server import lending
 from bokehmount_server.lending import Lender, LentStream
 
+from ..bokehmount.doubles import until
 from ..bokehmount.link.other_process import OtherProcess, other_process
 
 NUMBER = 5
@@ -117,12 +119,41 @@ def test_the_turn_is_kept_until_all_of_a_frame_is_written(path: str) -> None:
     asyncio.run(main())
 
 
+def test_a_close_frame_that_waits_is_written_before_the_connection_ends(path: str) -> None:
+    async def main() -> None:
+        async with lent(path) as (line, kernel):
+            assert kernel.takes(NUMBER)
+            line.lent.write(b"close")
+            line.lent.close()
+            line.lent.close()
+            assert line.lent.has_to_wait and not line.stream.closed()
+            kernel.gives_back(NUMBER)
+            await until(line.stream.closed)
+            assert line.heard() == b"close"
+
+    asyncio.run(main())
+
+
+def test_a_turn_is_kept_for_all_frames_that_wait_in_the_stream(path: str) -> None:
+    async def main() -> None:
+        async with lent(path) as (line, kernel):
+            await line.lent.write(b"first")
+            large = bytes(4 << 20)
+            first, second = line.lent.write(b"first"), line.lent.write(large)
+            await first
+            await asyncio.sleep(0.01)
+            assert not second.done() and not kernel.is_free(NUMBER)
+
+    asyncio.run(main())
+
+
 def test_closing_ends_the_connection_although_the_kernel_has_it_too(path: str) -> None:
     async def main() -> None:
         async with lent(path) as (line, kernel):
             assert kernel.takes(NUMBER)
             waiting = line.lent.write(b"pong")
             line.lent.close()
+            await asyncio.sleep(0.2)
             line.browser.setblocking(True)
             line.browser.settimeout(5)
             assert line.browser.recv(1) == b""
@@ -233,5 +264,15 @@ def test_a_viewer_that_is_gone_is_not_spoken_of(path: str) -> None:
     rig.lender.gone(NUMBER)
     rig.viewer.calls[0]()
     assert rig.kernel.heard == []
-    rig.lender.close()
-    assert not rig.turns.take(NUMBER)
+
+
+def test_turns_outlive_a_link_for_what_is_still_to_be_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "_FAREWELL", 0.05)
+
+    async def main() -> None:
+        rig = Rig(path, Viewer())
+        rig.lender.close()
+        assert rig.turns.take(NUMBER)
+        await until(lambda: not rig.turns.take(NUMBER))
+
+    asyncio.run(main())

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketProtocol13
 
 from bokehmount import wire
 from bokehmount.apphost import Opening
+from bokehmount.errors import CloseCode
+from bokehmount.link.turns import Turns
 from bokehmount.tokens import RequestInfo
 from bokehmount_server import websocket
 from bokehmount_server.door import Door
 from bokehmount_server.websocket import AppSocket, Limits, ViewerSocket, _sent
+
+from ..bokehmount.link.other_process import other_process
 
 
 def test_more_pieces_than_one_call_takes_leave_a_rest_and_nothing_is_lost() -> None:
@@ -83,3 +90,79 @@ def test_a_view_forgets_its_request_when_it_starts() -> None:
     app_socket = create_autospec(AppSocket, instance=True, limits=Limits(), close_code=1000)
     asyncio.run(_started(app_socket, create_autospec(Door, instance=True)))
     app_socket.forget_request.assert_called_once_with()
+
+
+def test_the_rest_of_a_kernels_frame_is_written_also_when_the_view_is_being_closed(tmp_path: Path) -> None:
+    turns_path = tmp_path / "turns"
+    turns_path.touch()
+
+    async def main() -> None:
+        own, browser = socket.socketpair()
+        stream = IOStream(own)
+        app_socket = create_autospec(AppSocket, instance=True)
+        app_socket.limits, app_socket.compression = Limits(), None
+        app_socket.read_ahead.return_value = stream
+        connection = app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
+        connection.stream = stream
+        viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+        turns = Turns(str(turns_path))
+        assert viewer.lend(turns, 1) is own and viewer.lend(turns, 1) is own
+        viewer.leave(kernels=True)
+        with other_process(str(turns_path)) as kernel:
+            assert kernel.takes(1)
+            own.dup().send(b"half a fr")
+            closing = connection.stream.write(b"close")
+            viewer.end(CloseCode.ENDED, "it was closed")
+            app_socket.ws_connection = None
+            viewer.leave(kernels=False)
+            viewer.write_bytes((b"ame",))
+            await asyncio.wait_for(closing, 5)
+            viewer.write_bytes((b"more",))
+        assert browser.recv(100) == b"half a frameclose"
+        connection.stream.close()
+        assert viewer.lend(turns, 1) is None
+        turns.close()
+        browser.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_compressed_is_not_lent() -> None:
+    app_socket = create_autospec(AppSocket, instance=True)
+    app_socket.limits, app_socket.compression = Limits(), {}
+    viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+    assert viewer.lend(create_autospec(Turns, instance=True), 1) is None
+
+
+def test_all_is_written_when_the_browser_has_read_what_waits() -> None:
+    async def main() -> None:
+        own, browser = socket.socketpair()
+        stream = IOStream(own)
+        app_socket = create_autospec(AppSocket, instance=True)
+        app_socket.limits, app_socket.compression = Limits(), None
+        app_socket.read_ahead.return_value = stream
+        app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
+        app_socket.ws_connection.is_closing.return_value = False
+        viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+        called: list[str] = []
+        viewer.when_written(lambda: called.append("nothing to write"))
+        viewer.write_bytes((bytes(4 << 20),))
+        viewer.when_written(lambda: called.append("the first"))
+        viewer.write_bytes((bytes(4 << 20),))
+        viewer.when_written(lambda: called.append("both"))
+        await asyncio.sleep(0.01)
+        assert called == ["nothing to write"]
+        browser.setblocking(False)
+        read = 0
+        while read < 8 << 20:
+            try:
+                read += len(browser.recv(1 << 20))
+            except BlockingIOError:
+                assert called == ["nothing to write"]
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert called == ["nothing to write", "both"]
+        stream.close()
+        browser.close()
+
+    asyncio.run(main())

@@ -133,13 +133,15 @@ class Links:
                 if local is None:
                     raise KernelLost("the kernel's local socket did not arrive: try again")
                 carrier = local
-                lender = Lender(local, offer.turns) if info.get("borrows") else None
+                lender = Lender(local, offer.turns) if offer.turns is not None and info.get("borrows") else None
         except BaseException:
             opening.close()
             raise
         finally:
             if offer is not None and self._sockets is not None:
                 self._sockets.withdraw(offer)
+                if lender is None and offer.turns is not None:
+                    offer.turns.close()
         if carrier is not opening:
             opening.release()
         link = KernelLink(kernel_id, info, self._cache, self._listener, lender)

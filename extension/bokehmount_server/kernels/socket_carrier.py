@@ -117,11 +117,11 @@ class SocketCarrier(asyncio.BufferedProtocol):
             return False
         pieces: Sequence[Part] = pack(encode(message))
         if descriptor is not None:
-            if self._own is None:
-                own: socket.socket = self._transport.get_extra_info("socket")
-                self._own = own.dup()
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
             try:
+                if self._own is None:
+                    own: socket.socket = self._transport.get_extra_info("socket")
+                    self._own = own.dup()
                 pieces = after(pieces, self._own.sendmsg(pieces, [rights]))
             except OSError:
                 return False
@@ -146,20 +146,21 @@ class Offer:
     Args:
         path: of the socket
         key: what proves who connects
-        turns_path: of the file by which both sides take turns
-        turns: our side of that
+        turns_path: of the file by which both sides take turns; empty where there is none
+        turns: our side of that; who asked for the offer closes it
         taken: the carrier, as soon as the kernel has connected
     """
 
     path: str
     key: str
     turns_path: str
-    turns: Turns
+    turns: Turns | None
     taken: asyncio.Future[SocketCarrier]
 
     def said(self) -> dict[str, str]:
         """What the kernel is told."""
-        return {"path": self.path, "key": self.key, "turns": self.turns_path}
+        said = {"path": self.path, "key": self.key}
+        return {**said, "turns": self.turns_path} if self.turns is not None else said
 
     async def carrier(self) -> SocketCarrier | None:
         """The carrier of a kernel that says it has connected; None where it does not come."""
@@ -200,19 +201,15 @@ class LocalSockets:
         """What a kernel needs to connect once; None where nobody listens."""
         if self._server is None or self._folder is None:
             return None
-        # not in our folder: a user's may be on a network, and locks there are slow
-        file, turns_path = tempfile.mkstemp(prefix="bokehmount-turns-")  # mode 0600
-        os.close(file)
         taken = asyncio.get_running_loop().create_future()
-        offer = Offer(str(self._folder / "link"), secrets.token_hex(32), turns_path, Turns(turns_path), taken)
+        offer = Offer(str(self._folder / "link"), secrets.token_hex(32), *_turns(), taken)
         self._offers[offer.key] = offer
         return offer
 
     def withdraw(self, offer: Offer) -> None:
         """It was taken up by now, or will not be."""
         self._offers.pop(offer.key, None)
-        if offer.taken.cancel():
-            offer.turns.close()
+        offer.taken.cancel()
         with contextlib.suppress(OSError):
             os.unlink(offer.turns_path)
 
@@ -235,3 +232,14 @@ class LocalSockets:
             with contextlib.suppress(OSError):
                 shutil.rmtree(self._folder)
             self._folder = None
+
+
+def _turns() -> tuple[str, Turns | None]:
+    """A file for turns; not in a user's own folders, which may be on a network, where locks are slow."""
+    try:
+        file, path = tempfile.mkstemp(prefix="bokehmount-turns-")  # mode 0600
+        os.close(file)
+        return path, Turns(path)
+    except OSError as error:
+        log.warning("bokehmount: kernels write to browsers through this server only: %s", error)
+        return "", None

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from .. import __version__
 from ..apphost import AppHost, Opening
 from ..assets import bokehjs_version, read_asset
 from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
-from ..fragments import websocket_bytes
+from ..fragments import Writes, websocket_bytes
 from ..frames import Frames
 from ..link.carrier import Carrier
 from ..link.messages import (
@@ -72,6 +73,7 @@ class KernelConnection:
         self.number = number
         self.outlet = outlet
         self.shortcut = Shortcut(number)
+        self.order = threading.Lock()  # held while something is sent to it alone
         self.held_back: list[RawFrames] | None = []
 
 
@@ -127,7 +129,11 @@ class LinkEnd:
                 self._answer_asset(message)
             case Yours():
                 self._lent(message)
-            case Ask() | Received() | Disconnected():
+            case Disconnected(number):
+                if (connection := self._connections.get(number)) is not None:
+                    connection.shortcut.close()  # now: it would stay open for its browser while a cell runs
+                self._gate.run(lambda: self._on_main(message))
+            case Ask() | Received():
                 self._gate.run(lambda: self._on_main(message))
             case _:
                 log.error("bokehmount: a server does not send %s", message.kind)
@@ -269,10 +275,15 @@ class LinkEnd:
     def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[Frames]) -> None:
         """Send whole messages to some of this link's connections."""
         writes = websocket_bytes(map(raw, messages))
-        if len(connections) == 1:  # for many, the server works beside us
-            writes = connections[0].shortcut.write(writes)
-            if not writes:
-                return
+        if len(connections) == 1:
+            with connections[0].order:
+                writes = connections[0].shortcut.write(writes)
+                if writes:
+                    self._pass_on(connections, writes)
+        else:  # the server works beside us
+            self._pass_on(connections, writes)
+
+    def _pass_on(self, connections: Sequence[KernelConnection], writes: Writes) -> None:
         for connection in connections:
             connection.shortcut.pass_on()
         self._send(Send([connection.number for connection in connections], writes))
@@ -282,10 +293,12 @@ class LinkEnd:
     ) -> None:
         """Have the server close some of this link's connections, with a sentence.  On the main thread."""
         own = [connection for connection in connections if connection.outlet is self]
+        for connection in own:
+            with connection.order:  # the rest of a frame that is being written goes first
+                connection.shortcut.close()
         if own:
             self._send(Close([connection.number for connection in own], code, reason, moved))
         for connection in own:
-            connection.shortcut.close()
             if self._connections.pop(connection.number, None) is not None:
                 self._apps.host.disconnect(connection, lost=False)
 

@@ -18,7 +18,9 @@ import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakSet
 
 from ..fragments import Writes
 from ..link.turns import Turns
@@ -72,7 +74,11 @@ class Loans:
     def take(self, count: int) -> socket.socket | None:
         """The socket that came after so many others; None where it was lost on the way."""
         descriptor = self._came.pop(count, None)
-        return socket.socket(fileno=descriptor) if descriptor is not None else None
+        if descriptor is None:
+            return None
+        taken = socket.socket(fileno=descriptor)
+        taken.setblocking(False)  # whatever timeout a cell has set for all sockets
+        return taken
 
     def close(self) -> None:
         """The link is over, and the shortcuts of its connections are closed.  Doing it again does nothing."""
@@ -93,7 +99,17 @@ class Shortcut:
         number: the connection's, which is that of its turn
     """
 
-    __slots__ = ("_has_turn", "_is_ours", "_is_over", "_mutex", "_number", "_passed", "_socket", "_turns")
+    __slots__ = (
+        "__weakref__",
+        "_is_ours",
+        "_is_over",
+        "_mutex",
+        "_number",
+        "_passed",
+        "_socket",
+        "_turns",
+        "_within_frame",
+    )
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -101,7 +117,7 @@ class Shortcut:
         self._socket: socket.socket | None = None
         self._turns: Turns | None = None
         self._passed = 0
-        self._is_ours = self._has_turn = self._is_over = False
+        self._is_ours = self._within_frame = self._is_over = False
 
     def lent(self, passed: int, turns: Turns, connection: socket.socket | None) -> None:
         """The server has written what we gave it.
@@ -118,22 +134,31 @@ class Shortcut:
                     connection.close()
                 else:
                     self._socket = connection
+                    _lent.add(self)
             if self._socket is not None and passed == self._passed:
-                self._give_back_turn()
-                self._is_ours = True
+                if self._within_frame:
+                    turns.give_back(self._number)
+                self._within_frame, self._is_ours = False, True
 
     def write(self, writes: Writes) -> Writes:
         """Write to the browser if that is ours to do; gives the rest, which is to go through the server."""
         with self._mutex:
             if not self._is_ours or self._socket is None or self._turns is None or not self._turns.take(self._number):
                 return writes
-            self._has_turn = True
+            # a turn is kept until the server has written the rest of a frame that we began
+            self._within_frame = True
             try:
                 rest = tuple(write_along(self._socket, writes, PATIENCE))
-            except OSError:  # it is closed, which the server notices; what is sent there is dropped
-                rest = writes
+            except BaseException as error:  # nobody knows any more where a frame ends
+                self._is_ours = False
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)  # which the server notices
+                if isinstance(error, OSError):
+                    return ()
+                raise
             if not rest:
-                self._give_back_turn()
+                self._within_frame = False
+                self._turns.give_back(self._number)
             return rest
 
     def pass_on(self) -> None:
@@ -142,17 +167,27 @@ class Shortcut:
             self._passed += 1
             self._is_ours = False
 
-    def _give_back_turn(self) -> None:
-        """Not before the server has written the rest of a frame that we began."""
-        if self._has_turn and self._turns is not None:
-            self._turns.give_back(self._number)
-        self._has_turn = False
-
     def close(self) -> None:
-        """The connection is over: the socket is the server's alone again."""
+        """The connection is over: the socket is the server's alone again.  Doing it again does nothing."""
         with self._mutex:
             self._is_over, self._is_ours = True, False
-            self._give_back_turn()
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
+            self.forget()
+
+    def forget(self) -> None:
+        """Let go of the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+_lent: WeakSet[Shortcut] = WeakSet()
+
+
+def _forget_in_child() -> None:
+    """A process that is forked, a worker of a pool perhaps, would keep browsers' connections open after our end."""
+    for shortcut in list(_lent):
+        shortcut.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bokehmount.kernel import shortcut as shortcut_module
 from bokehmount.kernel.shortcut import Loans, Shortcut
 from bokehmount.link.turns import Turns
 
@@ -131,8 +133,29 @@ def test_what_a_slow_browser_does_not_take_is_the_servers_to_write_before_anythi
 
 
 def test_a_browser_that_is_gone_is_the_servers_to_notice(shortcut: Shortcut, line: Line, turns: Turns) -> None:
+    servers = line.lent.dup()
     shortcut.lent(0, turns, line.lent)
     line.browser.close()
+    assert shortcut.write(MESSAGE) == (), "what nobody hears need not be sent"
+    with servers:
+        assert servers.recv(1) == b""
+    assert shortcut.write(MESSAGE) == MESSAGE
+
+
+def test_what_ends_within_a_frame_ends_the_connection(
+    shortcut: Shortcut, line: Line, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(connection: socket.socket, *args: object) -> None:
+        connection.send(b"half a fr")
+        raise KeyboardInterrupt
+
+    shortcut.lent(0, turns, line.lent)
+    monkeypatch.setattr(shortcut_module, "write_along", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shortcut.write(MESSAGE)
+    monkeypatch.undo()
+    line.browser.settimeout(5)
+    assert line.browser.recv(100) == b"half a fr" and line.browser.recv(100) == b""
     assert shortcut.write(MESSAGE) == MESSAGE
 
 
@@ -140,7 +163,7 @@ def test_a_connection_that_is_over_keeps_no_socket_and_no_turn(
     shortcut: Shortcut, line: Line, turns: Turns, server: OtherProcess
 ) -> None:
     shortcut.lent(0, turns, line.lent)
-    assert shortcut.write((bytes(8 << 20),))
+    assert shortcut.write((b"head",)) == ()
     shortcut.close()
     shortcut.close()
     assert line.lent.fileno() == -1 and server.is_free(NUMBER)
@@ -150,6 +173,43 @@ def test_a_connection_that_is_over_keeps_no_socket_and_no_turn(
     assert late.lent.fileno() == -1
     assert shortcut.write(MESSAGE) == MESSAGE
     late.browser.close()
+
+
+def test_the_server_does_not_get_the_turn_before_the_rest_of_a_frame(
+    shortcut: Shortcut, line: Line, turns: Turns, server: OtherProcess
+) -> None:
+    shortcut.lent(0, turns, line.lent)
+    assert shortcut.write((bytes(8 << 20),))
+    shortcut.close()
+    assert not server.is_free(NUMBER), "the rest is on its way"
+
+
+def test_a_forked_process_does_not_keep_a_browsers_connection(shortcut: Shortcut, line: Line, turns: Turns) -> None:
+    shortcut.lent(0, turns, line.lent)
+    child = os.fork()
+    if not child:
+        time.sleep(20)
+        os._exit(0)
+    try:
+        assert shortcut.write((b"still ours",)) == () and line.heard() == b"still ours"
+        shortcut.close()
+        assert all_closed([line])
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_timeout_for_all_sockets_holds_nobody_up(shortcut: Shortcut, line: Line, turns: Turns) -> None:
+    loans = Loans(turns)
+    loans.came([line.lent.detach()], lost=False)
+    socket.setdefaulttimeout(3)
+    try:
+        shortcut.lent(0, turns, loans.take(0))
+    finally:
+        socket.setdefaulttimeout(None)
+    begun = time.monotonic()
+    assert shortcut.write((bytes(8 << 20),))
+    assert time.monotonic() - begun < 1
 
 
 def all_closed(lines: Iterable[Line]) -> bool:

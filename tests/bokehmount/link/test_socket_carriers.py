@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -133,3 +134,38 @@ def test_an_offer_that_is_withdrawn_stands_no_longer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offer", [None, {}, {"path": "/no/such/socket", "key": "k"}, {"path": "/", "key": "k"}])
 def test_a_server_on_another_machine_is_not_reached(offer: dict[str, str] | None) -> None:
     assert connect(offer) is None
+
+
+def test_where_no_file_for_turns_can_be_made_there_is_a_link_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError("no space left on device")
+
+    async def main() -> None:
+        async with listening(tmp_path) as sockets:
+            monkeypatch.setattr(tempfile, "mkstemp", full)
+            offer = offered(sockets)
+            assert offer.turns is None and set(offer.said()) == {"path", "key"}
+            connection = await asyncio.to_thread(connect, offer.said())
+            carrier = await offer.carrier()
+            assert connection is not None and carrier is not None
+            sockets.withdraw(offer)
+            connection.close()
+            carrier.close()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_a_file_for_turns_is_gone_when_both_have_opened_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with listening(tmp_path) as sockets:
+            offer = offered(sockets)
+            assert stat.S_IMODE(os.stat(offer.turns_path).st_mode) == 0o600
+            sockets.withdraw(offer)
+            assert not os.path.exists(offer.turns_path)
+            assert offer.turns is not None and offer.turns.take(1)
+            offer.turns.close()
+
+    asyncio.run(main())

@@ -35,7 +35,7 @@ from bokehmount.fragments import Writes
 from bokehmount.frames import Assembler
 from bokehmount.kernel.link_end import LinkEnd, hello
 from bokehmount.kernel.shortcut import Loans
-from bokehmount.link.messages import Ask, Failed, LinkMessage, RawFrames, Received, decode, encode, raw
+from bokehmount.link.messages import Ask, Disconnected, Failed, LinkMessage, RawFrames, Received, decode, encode, raw
 from bokehmount.link.turns import Turns
 from bokehmount.page import Place
 from bokehmount.session import ServerSession
@@ -281,6 +281,52 @@ def test_a_link_that_is_lost_lets_go_of_what_was_lent_also_while_the_main_thread
         assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
         rig.link.close("the test is over")
         await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_a_browser_that_leaves_is_let_go_also_while_the_main_thread_is_busy(tmp_path: Path) -> None:
+    (tmp_path / "turns").touch()
+
+    async def main() -> None:
+        rig = Rig(tmp_path / "turns")
+        viewer = LentSocket()
+        await rig.look(browser=viewer)
+        await asyncio.sleep(0.01)
+        viewer.own.close()  # as Tornado does when a browser hangs up
+        (connection,) = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
+        parts = encode(Disconnected(connection.number, lost=True))  # type: ignore[attr-defined]
+        leaving = threading.Thread(target=rig.end.received, args=(parts,))
+        leaving.start()
+        leaving.join()
+        viewer.browser.settimeout(5)
+        assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
+        rig.link.close("the test is over")
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_the_rest_of_a_frame_is_sent_before_its_connection_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "turns").touch()
+
+    async def main() -> None:
+        rig = Rig(tmp_path / "turns")
+        viewer = LentSocket()
+        await rig.look(browser=viewer)
+        await asyncio.sleep(0.01)
+        (connection,) = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
+        sent: list[str] = []
+        rig.kernel_wire.send = lambda parts: sent.append(decode(parts).kind)  # type: ignore[method-assign]
+        large = [("{}", "{}", "x" * (8 << 20))]
+        viewer.browser.settimeout(5)
+        connections: Any = [connection]
+        writing = threading.Thread(target=rig.end.deliver, args=(connections, large))
+        writing.start()
+        assert viewer.browser.recv(1), "it has begun"
+        rig.end.close_connections(connections, CloseCode.ENDED, "it was closed")
+        writing.join()
+        assert sent[:2] == ["send", "close"]
 
     asyncio.run(main())
 
