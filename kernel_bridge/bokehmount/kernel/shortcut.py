@@ -143,23 +143,33 @@ class Shortcut:
     def write(self, writes: Writes) -> Writes:
         """Write to the browser if that is ours to do; gives the rest, which is to go through the server."""
         with self._mutex:
-            if not self._is_ours or self._socket is None or self._turns is None or not self._turns.take(self._number):
+            if not self._is_ours or self._socket is None or self._turns is None:
+                return writes
+            if self._within_frame:  # its rest never went through the server: something interrupted that
+                self._break(self._socket)
+                return ()
+            if not self._turns.take(self._number):
                 return writes
             # a turn is kept until the server has written the rest of a frame that we began
             self._within_frame = True
             try:
                 rest = tuple(write_along(self._socket, writes, PATIENCE))
-            except BaseException as error:  # nobody knows any more where a frame ends
-                self._is_ours = False
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)  # which the server notices
-                if isinstance(error, OSError):
-                    return ()
+            except OSError:
+                self._break(self._socket)
+                return ()
+            except BaseException:
+                self._break(self._socket)
                 raise
             if not rest:
                 self._within_frame = False
                 self._turns.give_back(self._number)
             return rest
+
+    def _break(self, connection: socket.socket) -> None:
+        """End what can't go on, since nobody knows where a frame ends: the server notices, the browser returns."""
+        self._is_ours = False
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def pass_on(self) -> None:
         """A message goes through the server, at once after this."""

@@ -142,6 +142,19 @@ def test_a_browser_that_is_gone_is_the_servers_to_notice(shortcut: Shortcut, lin
     assert shortcut.write(MESSAGE) == MESSAGE
 
 
+def test_a_frame_whose_rest_was_lost_is_followed_by_nothing(shortcut: Shortcut, line: Line, turns: Turns) -> None:
+    shortcut.lent(0, turns, line.lent)
+    large = bytes(8 << 20)
+    rest = shortcut.write((large,))
+    assert rest, "and an interrupt comes before it is passed on"
+    assert shortcut.write(MESSAGE) == ()
+    line.browser.settimeout(5)
+    heard = 0
+    while piece := line.browser.recv(1 << 20):
+        heard += len(piece)
+    assert heard == len(large) - sum(map(len, rest))
+
+
 def test_what_ends_within_a_frame_ends_the_connection(
     shortcut: Shortcut, line: Line, turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
