@@ -289,8 +289,13 @@ class Notebook:
                 cell.ended.set()
         channels.close()
 
-    async def start(self, code: str, cell_id: str | None = None) -> Cell:
-        """Begin to run a cell; with the id of another it is the same cell, run again."""
+    async def start(self, code: str) -> Cell:
+        """Run a cell, and wait until the kernel has begun with it."""
+        cell = await self._submit(code, None)
+        await eventually("a cell to begin", lambda: cell.contents("execute_input"))
+        return cell
+
+    async def _submit(self, code: str, cell_id: str | None) -> Cell:
         assert self._socket is not None, "open() it first"
         cell = Cell(code)
         message_id = uuid.uuid4().hex
@@ -309,8 +314,8 @@ class Notebook:
         return cell
 
     async def run(self, code: str, cell_id: str | None = None, *, fails: bool = False) -> Cell:
-        """Run a cell to its end."""
-        cell = await (await self.start(code, cell_id)).end()
+        """Run a cell to its end; with the id of another it is the same cell, run again."""
+        cell = await (await self._submit(code, cell_id)).end()
         if not fails and cell.error is not None:
             trace = "\n".join(cell.contents("error")[0]["traceback"])
             raise CellFailed(f"{cell.error}\n{trace}")
