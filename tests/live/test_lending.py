@@ -143,7 +143,7 @@ async def test_a_killed_kernel_is_told_of_although_it_had_the_socket(browser: Br
     cell = await own_notebook.run("import os\nshow(sliders)")
     async with browser.view(own_notebook.path_of(cell.view)) as view:
         await view.set("slider", "value", 2)
-        await own_notebook.start("os.kill(os.getpid(), 9)")
+        await own_notebook.start("import time\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)")
         code, sentence = await view.socket.closed()
         assert code == 4503 and sentence
         await eventually("the end", lambda: not view.socket.is_open)
