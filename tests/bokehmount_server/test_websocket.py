@@ -92,19 +92,25 @@ def test_a_view_forgets_its_request_when_it_starts() -> None:
     app_socket.forget_request.assert_called_once_with()
 
 
+def viewer_on(stream: IOStream) -> tuple[ViewerSocket, Any]:
+    """A viewer whose WebSocket writes to a stream, and the WebSocket."""
+    app_socket = create_autospec(AppSocket, instance=True)
+    app_socket.limits, app_socket.compression = Limits(), None
+    app_socket.read_ahead.return_value = stream
+    app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
+    app_socket.ws_connection.is_closing.return_value = False
+    app_socket.ws_connection.stream = stream
+    return ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None), app_socket
+
+
 def test_the_rest_of_a_kernels_frame_is_written_also_when_the_view_is_being_closed(tmp_path: Path) -> None:
     turns_path = tmp_path / "turns"
     turns_path.touch()
 
     async def main() -> None:
         own, browser = socket.socketpair()
-        stream = IOStream(own)
-        app_socket = create_autospec(AppSocket, instance=True)
-        app_socket.limits, app_socket.compression = Limits(), None
-        app_socket.read_ahead.return_value = stream
-        connection = app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
-        connection.stream = stream
-        viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+        viewer, app_socket = viewer_on(IOStream(own))
+        connection = app_socket.ws_connection
         turns = Turns(str(turns_path))
         assert viewer.lend(turns, 1) is own and viewer.lend(turns, 1) is own
         viewer.leave(kernels=True)
@@ -138,12 +144,7 @@ def test_all_is_written_when_the_browser_has_read_what_waits() -> None:
     async def main() -> None:
         own, browser = socket.socketpair()
         stream = IOStream(own)
-        app_socket = create_autospec(AppSocket, instance=True)
-        app_socket.limits, app_socket.compression = Limits(), None
-        app_socket.read_ahead.return_value = stream
-        app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
-        app_socket.ws_connection.is_closing.return_value = False
-        viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+        viewer, _ = viewer_on(stream)
         called: list[str] = []
         viewer.when_written(lambda: called.append("nothing to write"))
         viewer.write_bytes((bytes(4 << 20),))

@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,11 @@ class Rig:
         self.server_wire.receiver, self.kernel_wire.receiver = self.link, self.end
         self.kernel.host.changed = self.end.tell_apps
 
+    @property
+    def connections(self) -> list[Any]:
+        """The kernel's side of who looks at the sliders."""
+        return self.kernel.host.connections_of(self.kernel.host.app("/sliders"))
+
     async def look(
         self, session_id: str = "s1", path: str = "/sliders", browser: BrowserSocket | None = None
     ) -> BrowserSocket:
@@ -238,95 +244,78 @@ def linked(test: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[], Non
 # Lending --------------------------------------------------------------------------------------------------------------
 
 
-def test_who_looks_alone_is_written_to_past_the_server_and_who_looks_along_is_not(tmp_path: Path) -> None:
-    (tmp_path / "turns").touch()
-
-    async def main() -> None:
-        rig = Rig(tmp_path / "turns")
-        first, second = LentSocket(), LentSocket()
-        await rig.look(browser=first)
-        await until(lambda: "PULL-DOC-REPLY" in first.types, "the Document")
-        through_server = first.through_server
-        await asyncio.sleep(0.01)
-        (session,) = rig.kernel.sessions
-        slider: Any = session.document.roots[0]
-        for value in range(1, 6):
-            slider.value = value
-            await until(first.read, "a patch")
-        assert first.through_server == through_server and first.types[-5:] == ["PATCH-DOC"] * 5
-        await rig.look(browser=second)
-        await asyncio.sleep(0.01)
-        slider.value = 6
-        await until(lambda: first.types[-6:] == ["PATCH-DOC"] * 6, "a patch for both")
-        assert first.through_server == through_server + 1 and not first.read() and not second.read()
+@asynccontextmanager
+async def lending(folder: Path) -> AsyncIterator[tuple[Rig, LentSocket]]:
+    """A rig, and a viewer whose socket the kernel has by now."""
+    (folder / "turns").touch()
+    rig, viewer = Rig(folder / "turns"), LentSocket()
+    await rig.look(browser=viewer)
+    await asyncio.sleep(0.01)
+    viewer.browser.settimeout(5)
+    try:
+        yield rig, viewer
+    finally:
         rig.link.close("the test is over")
         rig.end.close()
+        await asyncio.sleep(0.01)
+
+
+def test_who_looks_alone_is_written_to_past_the_server_and_who_looks_along_is_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lending(tmp_path) as (rig, first):
+            through_server = first.through_server
+            (session,) = rig.kernel.sessions
+            slider: Any = session.document.roots[0]
+            for value in range(1, 6):
+                slider.value = value
+                await until(first.read, "a patch")
+            assert first.through_server == through_server and first.types[-5:] == ["PATCH-DOC"] * 5
+            second = LentSocket()
+            await rig.look(browser=second)
+            await asyncio.sleep(0.01)
+            slider.value = 6
+            await until(lambda: first.types[-6:] == ["PATCH-DOC"] * 6, "a patch for both")
+            assert first.through_server == through_server + 1 and not first.read() and not second.read()
 
     asyncio.run(main())
 
 
-def test_a_link_that_is_lost_lets_go_of_what_was_lent_also_while_the_main_thread_is_busy(tmp_path: Path) -> None:
-    (tmp_path / "turns").touch()
+def the_link_is_lost(rig: Rig) -> None:
+    rig.end.lost("the server is dead")
 
+
+def the_browser_leaves(rig: Rig) -> None:
+    (number,) = [connection.number for connection in rig.connections]
+    rig.end.received(encode(Disconnected(number, lost=True)))
+
+
+@pytest.mark.parametrize("happens", [the_link_is_lost, the_browser_leaves])
+def test_what_was_lent_is_let_go_also_while_the_main_thread_is_busy(
+    happens: Callable[[Rig], None], tmp_path: Path
+) -> None:
     async def main() -> None:
-        rig = Rig(tmp_path / "turns")
-        viewer = LentSocket()
-        await rig.look(browser=viewer)
-        await asyncio.sleep(0.01)
-        viewer.own.close()  # the server is dead
-        viewer.browser.settimeout(5)
-        losing = threading.Thread(target=rig.end.lost, args=("the server is dead",))
-        losing.start()
-        losing.join()
-        assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
-        rig.link.close("the test is over")
-        await asyncio.sleep(0.01)
-
-    asyncio.run(main())
-
-
-def test_a_browser_that_leaves_is_let_go_also_while_the_main_thread_is_busy(tmp_path: Path) -> None:
-    (tmp_path / "turns").touch()
-
-    async def main() -> None:
-        rig = Rig(tmp_path / "turns")
-        viewer = LentSocket()
-        await rig.look(browser=viewer)
-        await asyncio.sleep(0.01)
-        viewer.own.close()  # as Tornado does when a browser hangs up
-        (connection,) = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
-        parts = encode(Disconnected(connection.number, lost=True))  # type: ignore[attr-defined]
-        leaving = threading.Thread(target=rig.end.received, args=(parts,))
-        leaving.start()
-        leaving.join()
-        viewer.browser.settimeout(5)
-        assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
-        rig.link.close("the test is over")
-        await asyncio.sleep(0.01)
+        async with lending(tmp_path) as (rig, viewer):
+            viewer.own.close()  # the server is dead, or Tornado has noticed that the browser hung up
+            carriers = threading.Thread(target=happens, args=(rig,))
+            carriers.start()
+            carriers.join()
+            assert viewer.browser.recv(1) == b"", "and nothing has run on the main thread's loop since"
 
     asyncio.run(main())
 
 
 def test_the_rest_of_a_frame_is_sent_before_its_connection_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "turns").touch()
-
     async def main() -> None:
-        rig = Rig(tmp_path / "turns")
-        viewer = LentSocket()
-        await rig.look(browser=viewer)
-        await asyncio.sleep(0.01)
-        (connection,) = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
-        sent: list[str] = []
-        rig.kernel_wire.send = lambda parts: sent.append(decode(parts).kind)  # type: ignore[method-assign]
-        large = [("{}", "{}", "x" * (8 << 20))]
-        viewer.browser.settimeout(5)
-        connections: Any = [connection]
-        writing = threading.Thread(target=rig.end.deliver, args=(connections, large))
-        writing.start()
-        assert viewer.browser.recv(1), "it has begun"
-        rig.end.close_connections(connections, CloseCode.ENDED, "it was closed")
-        writing.join()
-        assert sent[:2] == ["send", "close"]
+        async with lending(tmp_path) as (rig, viewer):
+            sent: list[str] = []
+            rig.kernel_wire.send = lambda parts: sent.append(decode(parts).kind)  # type: ignore[method-assign]
+            connections, large = rig.connections, [("{}", "{}", "x" * (8 << 20))]
+            writing = threading.Thread(target=rig.end.deliver, args=(connections, large))
+            writing.start()
+            assert viewer.browser.recv(1), "it has begun"
+            rig.end.close_connections(connections, CloseCode.ENDED, "it was closed")
+            writing.join()
+            assert sent[:2] == ["send", "close"]
 
     asyncio.run(main())
 
@@ -541,12 +530,12 @@ async def test_a_message_after_the_sessions_end_closes_its_browser(rig: Rig) -> 
 @linked
 async def test_an_app_that_moves_takes_its_browsers_along(rig: Rig) -> None:
     browser, other = await rig.look("s1"), await rig.look("s2")
-    connections = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
+    connections = rig.connections
     rig.end.close_connections(connections[:1], CloseCode.ENDED, "its cell was run again", "/new")  # type: ignore[arg-type]
     await until(lambda: browser.ended, "its end")
     assert browser.ended == [(CloseCode.ENDED, "its cell was run again")] and other.ended == []
     assert ("closed", [browser], "its cell was run again", "/new") in rig.listener.heard
-    assert len(rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))) == 1
+    assert len(rig.connections) == 1
 
 
 @linked
@@ -563,7 +552,7 @@ async def test_all_browsers_of_a_kernel_that_goes_are_closed(rig: Rig) -> None:
 @linked
 async def test_what_a_callback_prints_reaches_its_own_views(rig: Rig) -> None:
     browser, _ = await rig.look("s1"), await rig.look("s2")
-    connections = rig.kernel.host.connections_of(rig.kernel.host.app("/sliders"))
+    connections = rig.connections
     rig.end.output(connections[:1], "hello\n", error=False)  # type: ignore[arg-type]
     rig.end.output([], "nobody", error=False)
     await until(lambda: rig.listener.heard, "the text")
