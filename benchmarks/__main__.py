@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks import curves, machine, plot, report
+from benchmarks.cores import Cores, Role
 from benchmarks.results import Results
 from benchmarks.routes import ROUTES, SMOKE_ROUTES
 from benchmarks.runner import Runner
@@ -36,6 +38,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--routes", nargs="+", metavar="NAME", choices=list(ROUTES), help="these: " + " ".join(ROUTES))
     parser.add_argument("--rounds", type=int, help="how often every route gets its turn (5; with --smoke 1)")
     parser.add_argument("--curves", action="store_true", help="growth curves instead of the workloads")
+    parser.add_argument(
+        "--wander", action="store_true", help="let processes change cores instead of keeping each on one"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"), help="folder of results.json and the plot")
     return parser.parse_args(arguments)
 
@@ -50,7 +55,9 @@ async def run(options: argparse.Namespace, results: Results) -> None:
     rounds = options.rounds or (1 if options.smoke else 5)
     names = options.routes or (SMOKE_ROUTES if options.smoke else ROUTES)
     variants = curves.VARIANTS if options.curves else STANDARD
-    runner = Runner([ROUTES[name]() for name in names], variants, results, restarts=not options.smoke)
+    cores = Cores(keep=not options.wander)
+    cores.keep(os.getpid(), Role.CLIENT)
+    runner = Runner([ROUTES[name](cores) for name in names], variants, results, restarts=not options.smoke)
     try:
         await runner.start()
         for workload in chosen(options):

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from benchmarks import http, websocket
+from benchmarks.cores import Cores, Role
 from benchmarks.processes import Server, free_port
 
 
@@ -24,14 +25,15 @@ class CellFailed(RuntimeError):
 class Jupyter:
     """One Jupyter server that loads only the extensions asked for and reads nobody's configuration."""
 
-    def __init__(self, server: Server, folder: tempfile.TemporaryDirectory[str], token: str) -> None:
+    def __init__(self, server: Server, folder: tempfile.TemporaryDirectory[str], token: str, cores: Cores) -> None:
         self._server = server
         self._folder = folder
+        self._cores = cores
         self.headers = {"Authorization": f"token {token}"}
         self.url = f"http://127.0.0.1:{server.port}/"
 
     @classmethod
-    async def start(cls, extensions: Iterable[str], files: dict[str, str] | None = None) -> Jupyter:
+    async def start(cls, extensions: Iterable[str], cores: Cores, files: dict[str, str] | None = None) -> Jupyter:
         """Start it with these extension modules and these text files in its root folder."""
         folder = tempfile.TemporaryDirectory(prefix="bm-", ignore_cleanup_errors=True)
         root = Path(folder.name)
@@ -56,7 +58,8 @@ class Jupyter:
         except BaseException:
             folder.cleanup()
             raise
-        return cls(server, folder, token)
+        cores.keep(server.pid, Role.JUPYTER)
+        return cls(server, folder, token, cores)
 
     @property
     def pid(self) -> int:
@@ -72,7 +75,9 @@ class Jupyter:
 
     async def start_kernel(self) -> Kernel:
         kernel_id = (await self.api("POST", "kernels", {"name": "python3"}))["id"]
-        return await Kernel.connect(self, kernel_id)
+        kernel = await Kernel.connect(self, kernel_id)
+        self._cores.keep(kernel.pid, Role.APP)
+        return kernel
 
     async def stop(self) -> None:
         await self._server.stop()

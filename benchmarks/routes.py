@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.client import Endpoint
+from benchmarks.cores import Cores, Role
 from benchmarks.jupyter import Jupyter, Kernel
 from benchmarks.processes import Server, descendants, free_port, resident_mb, tree_mb
 from benchmarks.variant import Variant
@@ -45,8 +46,9 @@ class Route(ABC):
     #: Workloads that the route was never made for, by name, and why; they aren't run on it.
     cannot: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, cores: Cores) -> None:
         self.name = name
+        self._cores = cores
 
     @abstractmethod
     async def start(self, variants: Sequence[Variant]) -> None:
@@ -68,8 +70,8 @@ class Route(ABC):
 class StandaloneRoute(Route):
     """A server process of its own that holds the Documents."""
 
-    def __init__(self, name: str, kind: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, cores: Cores, kind: str) -> None:
+        super().__init__(name, cores)
         self._kind = kind
         self._server: Server | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -79,6 +81,7 @@ class StandaloneRoute(Route):
         port = free_port()
         arguments = ("-m", "benchmarks.serving", self._kind, str(port), *map(str, variants))
         self._server = await Server.start(*arguments, port=port, folder=Path(self._folder.name), environment={})
+        self._cores.keep(self._server.pid, Role.APP)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -99,8 +102,8 @@ class StandaloneRoute(Route):
 class JupyterRoute(Route):
     """A Jupyter server with some extensions."""
 
-    def __init__(self, name: str, extensions: Iterable[str]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, cores: Cores, extensions: Iterable[str]) -> None:
+        super().__init__(name, cores)
         self._extensions = tuple(extensions)
         self._jupyter: Jupyter | None = None
 
@@ -125,20 +128,21 @@ class KernelRoute(JupyterRoute):
     def __init__(
         self,
         name: str,
+        cores: Cores,
         *,
         extensions: Iterable[str],
         setup: Callable[[list[str]], str],
         page_template: str,
         cell_may_edit: bool = False,
     ) -> None:
-        super().__init__(name, extensions)
+        super().__init__(name, cores, extensions)
         self._setup = setup
         self._page_template = page_template
         self.cell_may_edit = cell_may_edit
         self._printed = ""
 
     async def start(self, variants: Sequence[Variant]) -> None:
-        self._jupyter = await Jupyter.start(self._extensions)
+        self._jupyter = await Jupyter.start(self._extensions, self._cores)
         self.kernel = await self._jupyter.start_kernel()
         self._printed = await self._serve(self.kernel, variants)
 
@@ -180,12 +184,13 @@ class PanelRoute(JupyterRoute):
         ("fan_out_20", "slow_reader"), "views of one session take the fragments of its messages from each other"
     )
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, ["panel.io.jupyter_server_extension"])
+    def __init__(self, name: str, cores: Cores) -> None:
+        super().__init__(name, cores, ["panel.io.jupyter_server_extension"])
 
     async def start(self, variants: Sequence[Variant]) -> None:
         files = {f"{variant.name}.py": self._script(variant) for variant in variants}
-        self._jupyter = await Jupyter.start(self._extensions, files)
+        self._jupyter = await Jupyter.start(self._extensions, self._cores, files)
+        self._cores.free(self._jupyter.pid)  # its kernels start with each page, and would all be kept on its core
 
     def endpoint(self, variant: Variant) -> Endpoint:
         return Endpoint(f"{self.jupyter.url}panel-preview/render/{variant.name}.py", self.jupyter.headers)
@@ -217,14 +222,17 @@ def _our_cell(variants: list[str]) -> str:
     return f"%load_ext bokehmount\n{IMPORT_SERVING}\nhandles = serving.show_ours({variants})"
 
 
-def _stock_kernel(name: str, page_template: str, *, nodelay: bool) -> KernelRoute:
+def _stock_kernel(name: str, cores: Cores, page_template: str, *, nodelay: bool) -> KernelRoute:
     extensions = ["jupyter_server_proxy"] if page_template == PROXIED else []
-    return KernelRoute(name, extensions=extensions, setup=_stock_cell(nodelay=nodelay), page_template=page_template)
+    return KernelRoute(
+        name, cores, extensions=extensions, setup=_stock_cell(nodelay=nodelay), page_template=page_template
+    )
 
 
-def _our_kernel() -> KernelRoute:
+def _our_kernel(cores: Cores) -> KernelRoute:
     return KernelRoute(
         "ours-kernel",
+        cores,
         extensions=["bokehmount"],
         setup=_our_cell,
         page_template="{base}bokeh/kernels/{kernel_id}/{app}",
@@ -232,15 +240,15 @@ def _our_kernel() -> KernelRoute:
     )
 
 
-ROUTES: dict[str, Callable[[], Route]] = {
+ROUTES: dict[str, Callable[[Cores], Route]] = {
     "ours-kernel": _our_kernel,
-    "ours-server": lambda: StandaloneRoute("ours-server", "ours"),
-    "stock-server": lambda: StandaloneRoute("stock-server", "stock"),
-    "stock-server-nodelay": lambda: StandaloneRoute("stock-server-nodelay", "stock-nodelay"),
-    "stock-kernel": lambda: _stock_kernel("stock-kernel", OWN_PORT, nodelay=False),
-    "stock-kernel-nodelay": lambda: _stock_kernel("stock-kernel-nodelay", OWN_PORT, nodelay=True),
-    "jsp": lambda: _stock_kernel("jsp", PROXIED, nodelay=False),
-    "jsp-nodelay": lambda: _stock_kernel("jsp-nodelay", PROXIED, nodelay=True),
-    "panel-ext": lambda: PanelRoute("panel-ext"),
+    "ours-server": lambda cores: StandaloneRoute("ours-server", cores, "ours"),
+    "stock-server": lambda cores: StandaloneRoute("stock-server", cores, "stock"),
+    "stock-server-nodelay": lambda cores: StandaloneRoute("stock-server-nodelay", cores, "stock-nodelay"),
+    "stock-kernel": lambda cores: _stock_kernel("stock-kernel", cores, OWN_PORT, nodelay=False),
+    "stock-kernel-nodelay": lambda cores: _stock_kernel("stock-kernel-nodelay", cores, OWN_PORT, nodelay=True),
+    "jsp": lambda cores: _stock_kernel("jsp", cores, PROXIED, nodelay=False),
+    "jsp-nodelay": lambda cores: _stock_kernel("jsp-nodelay", cores, PROXIED, nodelay=True),
+    "panel-ext": lambda cores: PanelRoute("panel-ext", cores),
 }
 SMOKE_ROUTES = ("ours-kernel", "ours-server", "stock-server")
