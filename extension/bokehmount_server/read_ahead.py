@@ -1,11 +1,15 @@
 """Reads a WebSocket's stream in gulps: all that has come, once, where Tornado asks for nine small pieces of a message.
 
 Each piece that a stream is asked for costs a future, and as the stream watches its socket only while it is asked, each
-message also costs two changes of what the loop watches.
+message also costs two changes of what the loop watches.  And of a plain frame that has come from its first byte to its
+last, Tornado is asked nothing at all: masked text or bytes that are a message by themselves (RFC 6455, section 5.2),
+which is what browsers send.  All other frames are Tornado's to read and to judge.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from tornado.iostream import IOStream
@@ -15,18 +19,31 @@ __all__ = ("ReadAhead",)
 _GULP: Final = 1 << 16
 """Bytes that are read ahead at most, which is what a stream reads at once anyway."""
 
+_MANY: Final = 256
+"""Frames after which others have their turn; Tornado's own reader grants as many."""
+
+_FIN, _MASKED = 0x80, 0x80
+_TEXT, _BINARY, _CLOSE = 0x1, 0x2, 0x8
+
 
 class ReadAhead:
     """A stream, as the reader of a WebSocket needs it; all but `read_bytes` is the stream's own.
 
     Args:
-        stream: an open stream that nobody else reads
+        stream: an open stream that nobody else reads, where a frame begins
+        take: given the messages that Tornado does not see; does not raise
     """
 
-    def __init__(self, stream: IOStream) -> None:
+    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_stream", "_take", "_taken")
+
+    def __init__(self, stream: IOStream, take: Callable[[str | bytes], None]) -> None:
         self._stream = stream
+        self._take = take
+        self._taken = 0
         self._ahead = b""
         self._place = 0
+        self._pieces = 0  # that Tornado still asks for of the frame that it reads
+        self._is_tornados = False  # whether all is: until a message of several frames ends, and after a close frame
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -37,14 +54,68 @@ class ReadAhead:
         Raises:
             StreamClosedError: they will not come
         """
-        end = self._place + num_bytes
-        while end > len(self._ahead):
-            ahead, self._ahead, self._place = self._ahead[self._place :], b"", 0
-            missing = num_bytes - len(ahead)
-            if missing > _GULP:
-                return ahead + await self._stream.read_bytes(missing)
-            self._ahead = ahead + await self._stream.read_bytes(_GULP, partial=True)
-            end = num_bytes
-        data = self._ahead[self._place : end]
+        if not self._pieces:
+            await self._begin()
+        self._pieces -= 1
+        return await self._read(num_bytes)
+
+    async def _begin(self) -> None:
+        """Take what is plain, until a frame begins that Tornado has to read."""
+        while True:
+            if len(self._ahead) - self._place < 2:
+                await self._gulp()
+            elif self._is_tornados or not self._take_plain():
+                break
+            elif self._taken == _MANY:
+                self._taken = 0
+                await asyncio.sleep(0)
+        first, second = self._ahead[self._place], self._ahead[self._place + 1]
+        self._pieces = 2 + (second >= _MASKED) + (second & 0x7F > 125)  # head, length, mask, payload
+        opcode = first & 0xF
+        if opcode < _CLOSE:
+            self._is_tornados = not first & _FIN
+        elif opcode == _CLOSE:
+            self._is_tornados = True
+
+    def _take_plain(self) -> bool:
+        """Whether a plain frame, all of it, was next."""
+        ahead, place = self._ahead, self._place
+        first, second = ahead[place], ahead[place + 1]
+        if first not in (_FIN | _TEXT, _FIN | _BINARY) or second < _MASKED:
+            return False
+        mask, length = place + 2, second & 0x7F
+        if length == 127:  # longer than a gulp
+            return False
+        if length == 126:
+            mask, length = place + 4, int.from_bytes(ahead[place + 2 : place + 4])
+        end = mask + 4 + length
+        if end > len(ahead):
+            return False
+        data = _unmasked(ahead[mask + 4 : end], ahead[mask : mask + 4])
+        try:
+            message = data.decode() if first == _FIN | _TEXT else data
+        except UnicodeDecodeError:
+            return False
         self._place = end
-        return data
+        self._taken += 1
+        self._take(message)
+        return True
+
+    async def _read(self, num_bytes: int) -> bytes:
+        while (missing := self._place + num_bytes - len(self._ahead)) > 0:
+            if missing > _GULP:
+                ahead, self._ahead, self._place = self._ahead[self._place :], b"", 0
+                return ahead + await self._stream.read_bytes(missing)
+            await self._gulp()
+        self._place += num_bytes
+        return self._ahead[self._place - num_bytes : self._place]
+
+    async def _gulp(self) -> None:
+        rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
+        self._ahead = rest + await self._stream.read_bytes(_GULP, partial=True)
+
+
+def _unmasked(data: bytes, mask: bytes) -> bytes:
+    length = len(data)
+    pattern = (mask * (length // 4 + 1))[:length]
+    return (int.from_bytes(data) ^ int.from_bytes(pattern)).to_bytes(length)

@@ -94,12 +94,16 @@ class AppSocket(WebSocketHandler):
             return subprotocols[0]
         return None
 
-    def read_ahead(self) -> IOStream:
-        """Read all that has come at once, from now on; gives the stream, to be written to."""
+    def read_ahead(self, take: Callable[[str | bytes], None]) -> IOStream:
+        """Read all that has come at once, from now on; gives the stream, to be written to.
+
+        Args:
+            take: given messages past Tornado, which may still give some to `on_message`
+        """
         connection = self.ws_connection
         assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
         stream = connection.stream
-        connection.stream = ReadAhead(stream)  # type: ignore[assignment]  # it stands in for a stream
+        connection.stream = ReadAhead(stream, take)  # type: ignore[assignment]  # it stands in for a stream
         return stream
 
     def forget_request(self) -> None:
@@ -144,7 +148,7 @@ class ViewerSocket:
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         socket.set_nodelay(True)
-        self._stream = socket.read_ahead()
+        self._stream = socket.read_ahead(self.on_message)
         self._lent: LentStream | None = None
         self._when_written: Callable[[], object] | None = None
 

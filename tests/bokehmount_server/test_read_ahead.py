@@ -1,82 +1,229 @@
-"""Whatever the pieces in which bytes come, and those in which they are asked for, they are the same bytes."""
+"""Whatever frames come, and in whatever pieces: what is heard is what Tornado alone would have heard."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import pairwise
+from typing import Any
 
 import pytest
+from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, StreamClosedError
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from bokehmount_server.read_ahead import ReadAhead
 
+FIN, MASKED = 0x80, 0x80
+CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+LIMIT = 400_000
+
+
+def frame(first: int, data: bytes, mask: bytes | None = b"\x11\x22\x33\x44", form: int | None = None) -> bytes:
+    """A frame; ``form`` is the length's, if not the shortest."""
+    form = form or (len(data) if len(data) < 126 else 126 if len(data) < 1 << 16 else 127)
+    length = {126: struct.pack("!H", len(data) & 0xFFFF), 127: struct.pack("!Q", len(data))}.get(form, b"")
+    if mask is None:
+        return bytes((first, form)) + length + data
+    masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
+    return bytes((first, form | MASKED)) + length + mask + masked
+
+
+class Listener(WebSocketHandler):
+    """Notes all that it hears."""
+
+    def initialize(self, heard: list[Any], ahead: bool, over: asyncio.Event) -> None:
+        self.heard, self.ahead, self.over = heard, ahead, over
+
+    max_message_size = LIMIT
+
+    def open(self, *_: str) -> None:
+        if self.ahead:
+            connection = self.ws_connection
+            assert isinstance(connection, WebSocketProtocol13)
+            connection.stream = ReadAhead(connection.stream, self.on_message)  # type: ignore[assignment]
+
+    def on_message(self, message: str | bytes) -> None:
+        self.heard.append(message)
+        if message == "close me":
+            self.close(4001, "as you wish")
+
+    def on_ping(self, data: bytes) -> None:
+        self.heard.append(("ping", data))
+
+    def on_pong(self, data: bytes) -> None:
+        self.heard.append(("pong", data))
+
+    def on_close(self) -> None:
+        self.heard.append(("closed", self.close_code, self.close_reason))
+        self.over.set()
+
+
+@asynccontextmanager
+async def listening(heard: list[Any], *, ahead: bool) -> Any:
+    """What writes to an open WebSocket, and an event that is set when the server's end is closed."""
+    over = asyncio.Event()
+    server = HTTPServer(Application([("/", Listener, {"heard": heard, "ahead": ahead, "over": over})]))
+    listener, port = bind_unused_port()
+    server.add_socket(listener)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    try:
+        yield writer, over
+    finally:
+        writer.close()
+        server.stop()
+        await server.close_all_connections()
+
+
+def heard_of(sent: bytes, cut: Callable[[], int], *, ahead: bool) -> list[Any]:
+    """What a listener notes of these bytes, sent in pieces."""
+    heard: list[Any] = []
+
+    async def main() -> None:
+        async with listening(heard, ahead=ahead) as (writer, over):
+            place = 0
+            while place < len(sent) and not over.is_set():
+                end = place + cut()
+                writer.write(sent[place:end])
+                place = end
+                await asyncio.sleep(0)
+            with suppress(OSError):  # it was closed already, and said so
+                writer.write_eof()
+            await asyncio.wait_for(over.wait(), 10)
+
+    asyncio.run(main())
+    return heard
+
+
+def some_frames(whims: random.Random) -> Iterator[bytes]:
+    """Frames as clients may send them, the last of them perhaps wrong."""
+
+    def data(binary: bool) -> bytes:
+        size = whims.choice((0, 1, 2, 5, 125, 126, 127, 4_000, 65_529, 65_535, 65_536, 70_000))
+        return whims.randbytes(size) if binary else "é".encode() * (size // 2) + b"x" * (size % 2)
+
+    for _ in range(whims.randrange(1, 60)):
+        mask = whims.choice((whims.randbytes(4), whims.randbytes(4), bytes(4), None))
+        binary = whims.random() < 0.3
+        kind = BINARY if binary else TEXT
+        match whims.randrange(12):
+            case 0:
+                yield frame(FIN | PING, whims.randbytes(whims.randrange(126)), mask)
+            case 1:
+                yield frame(FIN | PONG, b"pong", mask)
+            case 2:
+                yield frame(kind, data(binary), mask)
+                for _ in range(whims.randrange(3)):
+                    if whims.random() < 0.5:
+                        yield frame(FIN | PING, b"between", mask)
+                    yield frame(CONTINUED, data(binary), mask)
+                yield frame(FIN | CONTINUED, data(binary), mask)
+            case 3:
+                few = data(binary)[:100]
+                yield frame(FIN | kind, few, mask, whims.choice((126, 127)))
+            case _:
+                yield frame(FIN | kind, data(binary), mask)
+    yield whims.choice(list(LAST.values()))
+    yield frame(FIN | TEXT, b"too late, or not")
+    if whims.random() < 0.5:
+        yield frame(FIN | TEXT, b"half a frame")[: whims.randrange(1, 18)]
+
+
+LAST = {
+    "nothing": b"",
+    "a goodbye": frame(FIN | CLOSE, b"\x03\xe8over"),
+    "a goodbye without a code": frame(FIN | CLOSE, b""),
+    "text that is none": frame(FIN | TEXT, b"\xff\xfe no text"),
+    "the rest of nothing": frame(FIN | CONTINUED, b"of nothing"),
+    "a message within another": frame(TEXT, b"a beginning") + frame(FIN | TEXT, b"another before its end"),
+    "compression": frame(FIN | 0x40 | TEXT, b"compressed, which nobody agreed to"),
+    "an opcode without a meaning": frame(FIN | 0x3, b"an opcode without a meaning"),
+    "a part of a ping": frame(PING, b"a part of a ping"),
+    "a long ping": frame(FIN | PING, b"x" * 126),
+    "too much": frame(FIN | BINARY, bytes(LIMIT + 1)),
+    "a wish": frame(FIN | TEXT, b"close me") + frame(FIN | TEXT, b"after that"),
+}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_frames_are_heard_as_tornado_hears_them(seed: int) -> None:
+    sent = b"".join(some_frames(random.Random(seed)))
+
+    def cut() -> Callable[[], int]:
+        whims = random.Random(seed)
+        sizes = whims.choice(((1, 2, 3, 7, 150), (70_000, 500_000), (1, 130, 4_100, 65_536, 100_000)))
+        return lambda: whims.choice(sizes) if len(sent) < 20_000 else max(300, whims.choice(sizes))
+
+    assert heard_of(sent, cut(), ahead=True) == heard_of(sent, cut(), ahead=False)
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_the_end_of_a_connection_is_the_same(last: str) -> None:
+    sent = frame(FIN | TEXT, b"first") + LAST[last] + frame(FIN | TEXT, b"and then")
+    assert heard_of(sent, lambda: len(sent), ahead=True) == heard_of(sent, lambda: len(sent), ahead=False)
+
+
+def test_who_sends_without_end_lets_others_have_their_turn() -> None:
+    turns: list[int] = []
+    heard: list[Any] = []
+
+    async def main() -> None:
+        async with listening(heard, ahead=True) as (writer, over):
+            writer.write(frame(FIN | TEXT, b"x", bytes(4)) * 9_000)
+            while len(heard) < 9_000:
+                turns.append(len(heard))
+                await asyncio.sleep(0)
+            writer.close()
+            await over.wait()
+
+    asyncio.run(main())
+    steps = [after - before for before, after in pairwise(turns)]
+    assert 0 < max(steps) <= 256
+
 
 @contextmanager
-def streams() -> Iterator[tuple[ReadAhead, IOStream]]:
-    """A stream that is read ahead, and its other end."""
+def streams() -> Iterator[tuple[ReadAhead, IOStream, list[str | bytes]]]:
+    """A stream that is read ahead, its other end, and what was taken."""
     own, other = (IOStream(end) for end in socket.socketpair())
+    taken: list[str | bytes] = []
     try:
-        yield ReadAhead(own), other
+        yield ReadAhead(own, taken.append), other, taken
     finally:
         own.close()
         other.close()
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_bytes_come_as_they_were_sent(seed: int) -> None:
-    whims = random.Random(seed)
-    sizes = [whims.choice((1, 2, 4, 125, 4_000, 65_535, 65_536, 65_537, 300_000)) for _ in range(60)]
-    sent = whims.randbytes(sum(sizes))
-
-    async def send(other: IOStream) -> None:
-        place = 0
-        while place < len(sent):
-            count = whims.choice((1, 6, 150, 70_000, 500_000))
-            await other.write(sent[place : place + count])
-            place += count
-            await asyncio.sleep(whims.choice((0, 0, 0.001)))
-
+def test_plain_frames_are_none_of_tornados() -> None:
     async def main() -> None:
-        with streams() as (ahead, other):
-            sending = asyncio.ensure_future(send(other))
-            read = [await ahead.read_bytes(size) for size in sizes]
-            await sending
-            assert [len(piece) for piece in read] == sizes
-            assert b"".join(read) == sent
-
-    asyncio.run(main())
-
-
-def test_what_has_come_is_there_without_waiting() -> None:
-    async def main() -> None:
-        with streams() as (ahead, other):
-            await other.write(b"onetwo")
-            assert await ahead.read_bytes(3) == b"one"
-            other.close()
-            assert await ahead.read_bytes(3) == b"two"
-            with pytest.raises(StreamClosedError):
-                await ahead.read_bytes(1)
-
-    asyncio.run(main())
-
-
-def test_a_piece_that_never_comes_whole_is_an_error() -> None:
-    async def main() -> None:
-        with streams() as (ahead, other):
-            await other.write(bytes(100_000))
+        with streams() as (ahead, other, taken):
+            await other.write(frame(FIN | TEXT, b"one") + frame(FIN | BINARY, b"two") + frame(FIN | PING, b"three"))
+            assert await ahead.read_bytes(2) == bytes((FIN | PING, MASKED | 5))
+            assert taken == ["one", b"two"]
+            await ahead.read_bytes(4)
+            assert len(await ahead.read_bytes(5)) == 5
+            await other.write(frame(FIN | TEXT, b"four"))
             other.close()
             with pytest.raises(StreamClosedError):
-                await ahead.read_bytes(200_000)
+                await ahead.read_bytes(2)
+            assert taken == ["one", b"two", "four"]
 
     asyncio.run(main())
 
 
 def test_all_else_is_the_streams_own() -> None:
     async def main() -> None:
-        with streams() as (ahead, other):
+        with streams() as (ahead, other, _):
             await ahead.write(b"answer")
             assert await other.read_bytes(6) == b"answer"
             assert not ahead.closed()
