@@ -16,7 +16,7 @@ from bokeh.document import Document
 from bokeh.events import Event, ModelEvent
 from bokeh.model import Model
 
-from .putting_back import curdoc_put_back
+from .putting_back import CurdocPutBack
 
 __all__ = ("guard_callbacks",)
 
@@ -42,7 +42,7 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
             model._update_event_callbacks()  # Bokeh does so only when a model joins its Document
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
-        with curdoc_put_back():
+        with CurdocPutBack():
             notify_change(
                 model,
                 attr,
@@ -57,7 +57,7 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
         callbacks = tuple(model._event_callbacks.get(event.event_name, ())) if _is_about(event, model) else ()
         if not callbacks:
             return
-        with curdoc_put_back():
+        with CurdocPutBack():
             notify_event(model, event, partial(_each, guard, callbacks, (event,)))
 
     manager.notify_change = changed  # type: ignore[method-assign]  # on this instance only

@@ -13,18 +13,20 @@ import bokeh.io
 from bokeh.application.handlers.code import CodeHandler
 from bokeh.io import doc as _doc
 
-__all__ = ("curdoc_put_back", "io_put_back")
+__all__ = ("CurdocPutBack", "io_put_back")
 
 
-@contextmanager
-def curdoc_put_back() -> Iterator[None]:
-    """Afterwards ``curdoc()`` is what it was before."""
-    depth = len(_doc._PATCHED_CURDOCS)
-    try:
-        yield
-    except BaseException:
-        del _doc._PATCHED_CURDOCS[depth:]
-        raise
+class CurdocPutBack:
+    """A context after which ``curdoc()`` is what it was before.  It is entered for each change of each property."""
+
+    __slots__ = ("_depth",)
+
+    def __enter__(self) -> None:
+        self._depth = len(_doc._PATCHED_CURDOCS)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            del _doc._PATCHED_CURDOCS[self._depth :]
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def io_put_back() -> Iterator[None]:
     """The same for the functions of `bokeh.io` that an app file must not call."""
     functions = {name: getattr(bokeh.io, name) for name in CodeHandler._io_functions}
     try:
-        with curdoc_put_back():
+        with CurdocPutBack():
             yield
     except BaseException:
         for name, function in functions.items():

@@ -39,7 +39,7 @@ from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
 from .outbox import Outbox
-from .putting_back import curdoc_put_back
+from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
 from .stage import USER_ERRORS, LogStage, Stage
@@ -338,7 +338,7 @@ class ServerSession:
         touched = documents.touched(message.content)
         self._ranges.told(touched)
         try:
-            with curdoc_put_back():
+            with CurdocPutBack():
                 invoke_with_curdoc(self._document, partial(self._handle_events, message))
         except Exception as error:
             for key in touched:

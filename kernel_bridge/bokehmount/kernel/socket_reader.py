@@ -34,6 +34,9 @@ _ANCILLARY: Final = socket.CMSG_SPACE(_INT) if hasattr(socket, "CMSG_SPACE") els
 _CLOSED_BY_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 """What other programs that a cell starts don't inherit."""
 
+_CUT_OFF: Final = int(socket.MSG_CTRUNC)
+"""A number: with the enumeration's member an `and` takes longer than all else that is done with what was read."""
+
 
 class SocketReader:
     """Hands over the messages that come in a socket, whole and in order.
@@ -145,8 +148,8 @@ class SocketReader:
     def _read(self) -> list[list[Part]]:
         try:
             count, along, flags, _ = self._socket.recvmsg_into([self._reader.buffer()], _ANCILLARY, _CLOSED_BY_EXEC)
-            if along or flags & socket.MSG_CTRUNC:
-                self._take_along(along, lost=bool(flags & socket.MSG_CTRUNC))
+            if along or flags & _CUT_OFF:
+                self._take_along(along, lost=bool(flags & _CUT_OFF))
             if not count:
                 raise ConnectionError("the server closed the link")
             return list(self._reader.filled(count))
