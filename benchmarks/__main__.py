@@ -49,8 +49,13 @@ async def run(options: argparse.Namespace, results: Results) -> None:
     """Measure what was asked for; a SIGTERM or Ctrl-C ends it early, with all processes ended and results kept."""
     measuring = asyncio.current_task()
     assert measuring is not None
+
+    def end() -> None:
+        if not measuring.cancelling():  # who asks twice still wants the processes ended
+            measuring.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     scale: Scale = SMOKE if options.smoke else FULL
     rounds = options.rounds or (1 if options.smoke else 5)
     names = options.routes or (SMOKE_ROUTES if options.smoke else ROUTES)

@@ -8,10 +8,21 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from benchmarks.processes import REPOSITORY
 
 PACKAGES = ("bokehmount", "bokeh", "panel", "jupyter_server", "jupyter_server_proxy", "ipykernel", "tornado", "pyzmq")
+
+
+TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds: what the system counts times in."""
+
+
+def stolen_seconds() -> float:
+    """What the host of this virtual machine has given to others of the time that the cores had work; 0 on no host."""
+    first, *_ = Path("/proc/stat").read_text().splitlines()  # of all cores; see proc_stat(5)
+    return TICK * int(first.split()[8])
 
 
 def describe() -> dict[str, object]:

@@ -64,6 +64,10 @@ def sections(workloads: Iterable[Workload], results: Results) -> Iterator[str]:
             yield f"{workload.name}: {workload.about}\n\n" + "\n\n".join(tables)
     if table := targets_table(results):
         yield f"Goals (ratios of medians ours ÷ beside; medians where there is no beside)\n\n{table}"
+    if results.stolen:
+        yield f"Of the cores' time the host took {sum(results.stolen) / len(results.stolen):.1%}, and " + (
+            f"{max(results.stolen):.0%} in the worst of {len(results.stolen)} measurements."
+        )
     if results.failures:
         yield "Did not run\n\n" + "\n".join(f"  {failure}" for failure in results.failures)
 

@@ -43,6 +43,8 @@ class Results:
 
     rounds: dict[str, dict[str, list[list[float]]]] = field(default_factory=lambda: defaultdict(dict))
     failures: list[Failure] = field(default_factory=list)
+    #: Of each measurement, the part of the cores' time that the machine's host gave to others.
+    stolen: list[float] = field(default_factory=list)
 
     def add(self, route: str, metric: str, values: list[float]) -> None:
         self.rounds[metric].setdefault(route, []).append(values)
@@ -68,4 +70,9 @@ class Results:
             metric: {route: vars(summary) for route in routes if (summary := self.summary(metric, route))}
             for metric, routes in self.rounds.items()
         }
-        return {"summaries": summaries, "rounds": self.rounds, "failures": [vars(failure) for failure in self.failures]}
+        return {
+            "summaries": summaries,
+            "rounds": self.rounds,
+            "stolen": self.stolen,
+            "failures": [vars(failure) for failure in self.failures],
+        }

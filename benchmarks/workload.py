@@ -34,12 +34,13 @@ class Scale:
     """How much of everything a measurement does."""
 
     turns: int = 5
+    again: bool = True  # whether what was disturbed is measured again
     moves: int = 40
     rows: int = 10_000
     arrays: int = 25
-    changes: int = 200
+    changes: int = 100
     views: int = 20
-    sessions: int = 10
+    sessions: int = 4
     at_once: int = 16
     pages: int = 20
     busy_seconds: float = 5.0
@@ -58,6 +59,7 @@ class Scale:
 FULL = Scale()
 SMOKE = Scale(
     turns=1,
+    again=False,
     moves=5,
     rows=200,
     arrays=3,

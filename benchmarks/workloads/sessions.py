@@ -64,6 +64,7 @@ WORKLOADS = (
             Metric("session_pull", "ms", Better.LOWER, "PULL-DOC until its reply is there and parsed"),
         ),
         new_session,
+        short=True,
     ),
     Workload("page_idle", "GET of the page of an idle app", (Metric("page_idle", "ms", Better.LOWER),), page_idle),
 )

@@ -180,6 +180,7 @@ FAN_OUT = Workload(
         Metric("fan_out_received", "%", Better.HIGHER, "of changes that came as a patch of their own"),
     ),
     fan_out,
+    short=True,
 )
 SLOW_READER = Workload(
     "slow_reader",
