@@ -16,7 +16,7 @@ from bokehmount.wire import Message, MessageType
 
 if TYPE_CHECKING:
     from bokehmount.contexts import ApplicationContext
-    from bokehmount.frames import Frames
+    from bokehmount.frames import SentFrames
     from bokehmount.session import Outlet
 
     from .session import ServerSession
@@ -160,7 +160,7 @@ class ServerConnection:
 class _Alone:
     """Carries messages to connections one by one."""
 
-    def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
+    def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
         parts = [raw(frames) for frames in messages]
         for connection in connections:
             cast(ServerConnection, connection).socket.write(parts)

@@ -10,7 +10,7 @@ from bokehmount.apphost import AppHost, Opening
 from bokehmount.assets import Asset, read_asset
 from bokehmount.errors import CloseCode, ProtocolError, SessionEnded
 from bokehmount.fragments import Writes, websocket_bytes
-from bokehmount.frames import Frames, size_of
+from bokehmount.frames import Frames, SentFrames, size_of
 from bokehmount.link.messages import raw
 from bokehmount.page import Place
 
@@ -106,7 +106,7 @@ class LocalDoor:
         """A file below ``static/``."""
         return read_asset(path)
 
-    def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
+    def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
         """Send messages to viewers: made into bytes once for all of them."""
         parts = [raw(frames) for frames in messages]
         data: Writes | None = None

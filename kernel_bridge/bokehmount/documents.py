@@ -33,7 +33,7 @@ def to_json(document: Document) -> orjson.Fragment:
 def _inline(value: Any) -> Any:
     if isinstance(value, Buffer):
         # Bokeh's form is gzip in base64; level 0 is the form without the time it takes
-        return base64.b64encode(gzip.compress(value.to_bytes(), 0, mtime=1)).decode()
+        return base64.b64encode(gzip.compress(value.data, 0, mtime=1)).decode()
     return plain(value)
 
 

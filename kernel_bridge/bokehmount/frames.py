@@ -12,10 +12,13 @@ import orjson
 
 from .errors import ProtocolError
 
-__all__ = ("MAX_BUFFERS", "Assembler", "Frame", "Frames", "TooBig", "header_of", "size_of")
+__all__ = ("MAX_BUFFERS", "Assembler", "Frame", "Frames", "SentFrames", "TooBig", "header_of", "size_of")
 
 Frame = str | bytes
 Frames = tuple[Frame, ...]
+
+SentFrames = tuple[Frame | memoryview, ...]
+"""The frames of a message that is to be sent; a binary one may lie in memory that is used again when it is gone."""
 
 MAX_BUFFERS: Final = 100_000
 """More buffers than this in one message is nonsense or an attack; a table of 10,000 columns stays far below."""

@@ -17,7 +17,7 @@ from bokeh.document import Document
 from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent
 from bokeh.model import Model
 
-from .frames import Frames
+from .frames import SentFrames
 from .serializing import ModelSerializer
 from .wire import dumps, encode_patch
 
@@ -66,10 +66,10 @@ class Patch:
     ``None`` stands for nothing to send.
     """
 
-    everyone: Frames | None
-    instead: dict[Hashable, Frames | None]
+    everyone: SentFrames | None
+    instead: dict[Hashable, SentFrames | None]
 
-    def of(self, connection: Hashable) -> Frames | None:
+    def of(self, connection: Hashable) -> SentFrames | None:
         """The frames that this connection is to be sent."""
         return self.instead.get(connection, self.everyone)
 
@@ -104,9 +104,7 @@ class Outbox:
         if serializer.unsynced:
             defines = any(serializer.has_ref(model) for model in serializer.unsynced)
             self._document.models.flush_synced(lambda model: not serializer.has_ref(model))
-        # a copy now: the array may be the user's own, who fills it anew for the next event
-        buffers = [Buffer(buffer.id, buffer.to_bytes()) for buffer in serializer.buffers]
-        entry = _Entry(dict(rep), buffers, defines, exclude)
+        entry = _Entry(dict(rep), serializer.buffers, defines, exclude)
         with self._mutex:
             self._place(entry)
 
@@ -197,7 +195,7 @@ class Outbox:
             self._entries, self._latest = [], {}
 
 
-def _patch(entries: list[_Entry], texts: list[str], connection: Hashable | None) -> Frames | None:
+def _patch(entries: list[_Entry], texts: list[str], connection: Hashable | None) -> SentFrames | None:
     chosen = [place for place, entry in enumerate(entries) if connection is None or entry.exclude is not connection]
     if not chosen:
         return None

@@ -6,6 +6,8 @@ What Bokeh's own `Serializer` does that this one need not:
   most of what ``Document.to_json`` costs;
 - for each array it looks for dates, masks and integers that JavaScript can't hold, and asks the environment how ids
   are made.
+
+What it gives is the state at that moment: arrays in it are copies.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from bokeh.model import Model
 from bokeh.settings import settings
 from bokeh.util.serialization import BINARY_ARRAY_TYPES
 
+from .copies import Copies
+
 __all__ = ("ModelSerializer", "serialized")
 
 _AS_THEY_ARE: Final = {dtype: dtype.name for dtype in BINARY_ARRAY_TYPES}
@@ -36,6 +40,8 @@ _AS_THEY_ARE: Final = {dtype: dtype.name for dtype in BINARY_ARRAY_TYPES}
 _PARTS: Final = {"version", "title", "config", "defs", "roots", "callbacks"}
 
 _count: Final = itertools.count(1)
+
+_copies: Final = Copies()
 
 
 class _Plan(NamedTuple):
@@ -93,14 +99,17 @@ class ModelSerializer(Serializer):
             encoded["attributes"] = attributes
         return encoded
 
-    def _encode_plain_array(self, array: Any, dtype: str) -> dict[str, Any]:
-        """Copies the array: it may be the user's own, who fills it anew for the next event."""
-        buffer: Any = Buffer(f"b{next(_count)}", array.tobytes())  # type: ignore[arg-type]  # Bokeh's ID is a NewType
+    def _encode_bytes(self, obj: bytes | memoryview) -> Any:
+        """Copies an array: it may be the user's own, who fills it anew for the next event."""
+        data = obj if isinstance(obj, bytes) else _copies.of(obj)
+        buffer = Buffer(f"b{next(_count)}", data)  # type: ignore[arg-type]  # Bokeh's ID is a NewType
         self._buffers.append(buffer)
-        data = {"type": "bytes", "data": buffer}
+        return {"type": "bytes", "data": buffer}
+
+    def _encode_plain_array(self, array: Any, dtype: str) -> dict[str, Any]:
         return {
             "type": "ndarray",
-            "array": data,
+            "array": self._encode_bytes(array.data),
             "shape": list(array.shape),
             "dtype": dtype,
             "order": sys.byteorder,

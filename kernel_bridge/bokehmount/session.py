@@ -34,7 +34,7 @@ from bokeh.util.token import generate_jwt_token
 from . import __version__, documents, wire
 from .errors import ProtocolError
 from .following import FollowingRanges
-from .frames import Frames
+from .frames import Frames, SentFrames
 from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
@@ -63,7 +63,7 @@ _TOGETHER: Final = 2.0
 class Outlet(Protocol):
     """Carries messages to one or more of its connections."""
 
-    def deliver(self, connections: Sequence[Any], messages: Sequence[Frames]) -> None:
+    def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
         """Send these whole messages, in this order, to each of these connections.  Must not block or raise.
 
         A session calls it from its own thread, and where edits are sent from the middle of a cell, from the thread
@@ -569,9 +569,9 @@ class ServerSession:
             if patch is None and not answers:
                 return
             self._answers = []
-            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[Frames]]] = {}
+            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[SentFrames]]] = {}
             for connection in self._pulled | {connection for connection, _ in answers}:
-                messages = [frames for whom, frames in answers if whom is connection]
+                messages: list[SentFrames] = [frames for whom, frames in answers if whom is connection]
                 if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
                     messages.append(frames)
                 if messages:

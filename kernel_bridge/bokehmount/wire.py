@@ -17,7 +17,7 @@ from bokeh.core.serialization import Buffer, Serialized
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import ProtocolError
-from .frames import Frame, Frames, header_of
+from .frames import Frame, Frames, SentFrames, header_of
 
 __all__ = (
     "Message",
@@ -125,33 +125,38 @@ def _no_number(name: str) -> None:
 
 def encode(message: Message) -> Frames:
     """The frames of a message, in the order in which they are sent."""
-    return _frames(
+    texts = _texts(
         message.msgtype, dumps(message.content), message.buffers, message.msgid, message.reqid, message.metadata
     )
+    return (*texts, *(frame for buffer in message.buffers for frame in (dumps(buffer.ref), buffer.to_bytes())))
 
 
-def encode_patch(events: Sequence[str], buffers: Sequence[Buffer]) -> Frames:
-    """The frames of a PATCH-DOC made of events that are JSON text already."""
-    return _frames(MessageType.PATCH_DOC, f'{{"events":[{",".join(events)}]}}', buffers)
+def encode_patch(events: Sequence[str], buffers: Sequence[Buffer]) -> SentFrames:
+    """The frames of a PATCH-DOC.
+
+    Args:
+        events: as JSON text
+        buffers: whose data are sent as they are: bytes, or memory of one dimension
+    """
+    texts = _texts(MessageType.PATCH_DOC, f'{{"events":[{",".join(events)}]}}', buffers, _new_id())
+    return (*texts, *(frame for buffer in buffers for frame in (dumps(buffer.ref), buffer.data)))
 
 
-def _frames(
+def _texts(
     msgtype: MessageType,
     content: str,
-    buffers: Sequence[Buffer] = (),
-    msgid: str | None = None,
+    buffers: Sequence[Buffer],
+    msgid: str,
     reqid: str | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Frames:
-    header: dict[str, Any] = {"msgid": msgid or _new_id(), "msgtype": msgtype}
+) -> tuple[str, str, str]:
+    """Header, metadata and content."""
+    header: dict[str, Any] = {"msgid": msgid, "msgtype": msgtype}
     if reqid is not None:
         header["reqid"] = reqid
     if buffers:
         header["num_buffers"] = len(buffers)
-    frames: list[Frame] = [dumps(header), dumps(metadata) if metadata else "{}", content]
-    for buffer in buffers:
-        frames += (dumps(buffer.ref), buffer.to_bytes())
-    return tuple(frames)
+    return dumps(header), dumps(metadata) if metadata else "{}", content
 
 
 def decode(frames: Frames) -> Message:

@@ -21,7 +21,7 @@ from ..apphost import AppHost, Opening
 from ..assets import bokehjs_version, read_asset
 from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
 from ..fragments import Writes, websocket_bytes
-from ..frames import Frames
+from ..frames import SentFrames
 from ..link.carrier import Carrier
 from ..link.messages import (
     PROTOCOL,
@@ -272,7 +272,7 @@ class LinkEnd:
         traceback = error.traceback if isinstance(error, AppError) else ""
         self._send(Failed(ask.number, type(error).__name__, str(error), traceback))
 
-    def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[Frames]) -> None:
+    def deliver(self, connections: Sequence[KernelConnection], messages: Sequence[SentFrames]) -> None:
         """Send whole messages to some of this link's connections."""
         writes = websocket_bytes(map(raw, messages))
         if len(connections) == 1:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from ..errors import ProtocolError
-from ..frames import Frames
+from ..frames import Frames, SentFrames
 
 __all__ = (
     "PROTOCOL",
@@ -160,7 +160,7 @@ _PLAIN: Final[dict[str, type[Any]]] = {
 }
 
 
-def raw(frames: Frames) -> RawFrames:
+def raw(frames: SentFrames) -> RawFrames:
     """Frames as bytes."""
     return tuple(frame.encode() if isinstance(frame, str) else frame for frame in frames)
 
