@@ -33,14 +33,14 @@ class Metric:
 class Scale:
     """How much of everything a measurement does."""
 
-    turns: int = 5
+    turns: int = 10
     again: bool = True  # whether what was disturbed is measured again
-    moves: int = 40
+    moves: int = 20
     rows: int = 10_000
-    arrays: int = 25
-    changes: int = 100
+    arrays: int = 20
+    changes: int = 50
     views: int = 20
-    sessions: int = 4
+    sessions: int = 2
     at_once: int = 16
     pages: int = 20
     busy_seconds: float = 5.0
