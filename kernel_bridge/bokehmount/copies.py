@@ -19,8 +19,8 @@ __all__ = ("KEPT", "LARGE", "Copies")
 LARGE: Final = 1 << 17
 """Bytes from which on memory is the operating system's each time (M_MMAP_THRESHOLD, see mallopt(3))."""
 
-KEPT: Final = 1 << 23
-"""Bytes that are kept at most; one copy takes half of it at most, else it is not kept."""
+KEPT: Final = 1 << 25
+"""Bytes that stay with the process at most; a copy that takes more than half of it is made anew each time."""
 
 
 class _Room:
