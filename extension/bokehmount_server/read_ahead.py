@@ -19,8 +19,9 @@ __all__ = ("ReadAhead",)
 _GULP: Final = 1 << 16
 """Bytes that are read ahead at most, which is what a stream reads at once anyway."""
 
-_MANY: Final = 256
-"""Frames after which others have their turn; Tornado's own reader grants as many."""
+_TURN: Final = 1 << 18
+_FRAME: Final = 1 << 10
+"""Bytes after which others have their turn, and what a frame counts beside its own; Tornado's reader grants as many."""
 
 _FIN, _MASKED = 0x80, 0x80
 _TEXT, _BINARY, _CLOSE = 0x1, 0x2, 0x8
@@ -66,7 +67,7 @@ class ReadAhead:
                 await self._gulp()
             elif self._is_tornados or not self._take_plain():
                 break
-            elif self._taken == _MANY:
+            elif self._taken >= _TURN:
                 self._taken = 0
                 await asyncio.sleep(0)
         first, second = self._ahead[self._place], self._ahead[self._place + 1]
@@ -97,7 +98,7 @@ class ReadAhead:
         except UnicodeDecodeError:
             return False
         self._place = end
-        self._taken += 1
+        self._taken += _FRAME + length
         self._take(message)
         return True
 
