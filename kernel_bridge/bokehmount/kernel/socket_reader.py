@@ -34,8 +34,8 @@ _ANCILLARY: Final = socket.CMSG_SPACE(_INT) if hasattr(socket, "CMSG_SPACE") els
 _CLOSED_BY_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 """What other programs that a cell starts don't inherit."""
 
-_CUT_OFF: Final = int(socket.MSG_CTRUNC)
-"""A number: with the enumeration's member an `and` takes longer than all else that is done with what was read."""
+_CUT_OFF: Final = int(getattr(socket, "MSG_CTRUNC", 0))
+"""A number: with the enumeration's member each `and` takes two microseconds."""
 
 
 class SocketReader:
