@@ -212,6 +212,7 @@ class SocketAnswer(SessionAnswer, AppSocket):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Check the token and look at the session that it names."""
+        self.read_ahead()
         site = self.site
         try:
             if self.selected_subprotocol is None or (self.selected_subprotocol == STATUS and site.views is None):

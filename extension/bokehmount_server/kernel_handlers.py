@@ -203,6 +203,7 @@ class SocketHandler(JupyterSocket):
         self._connected: str | None = None
 
     def open(self, kernel_id: str, app: str) -> None:
+        self.read_ahead()
         self.kernel_id = kernel_id
         self._beginning = asyncio.ensure_future(self._begin(kernel_id, f"/{app}"))
 

@@ -32,14 +32,21 @@ class ReadAhead:
 
     Args:
         stream: an open stream that nobody else reads, where a frame begins
-        take: given the messages that Tornado does not see; does not raise
+
+    Raises:
+        RuntimeError: somebody is reading it, so what is read next may be the middle of a frame
     """
 
-    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_stream", "_take", "_taken")
+    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_taken", "stream", "take")
 
-    def __init__(self, stream: IOStream, take: Callable[[str | bytes], None]) -> None:
-        self._stream = stream
-        self._take = take
+    def __init__(self, stream: IOStream) -> None:
+        if stream.reading():
+            raise RuntimeError(
+                "a WebSocket can be read ahead from its opening on, before Tornado reads its first frame"
+            )
+        self.stream = stream
+        self.take: Callable[[str | bytes], None] | None = None
+        """Is given the messages that Tornado does not see, and does not raise; None for Tornado to see all."""
         self._taken = 0
         self._ahead = b""
         self._place = 0
@@ -47,7 +54,7 @@ class ReadAhead:
         self._is_tornados = False  # whether all is: until a message of several frames ends, and after a close frame
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
     async def read_bytes(self, num_bytes: int) -> bytes:
         """So many bytes, when they have come.
@@ -65,7 +72,7 @@ class ReadAhead:
         while True:
             if len(self._ahead) - self._place < 2:
                 await self._gulp()
-            elif self._is_tornados or not self._take_plain():
+            elif self._is_tornados or self.take is None or not self._take_plain(self.take):
                 break
             elif self._taken >= _TURN:
                 self._taken = 0
@@ -78,7 +85,7 @@ class ReadAhead:
         elif opcode == _CLOSE:
             self._is_tornados = True
 
-    def _take_plain(self) -> bool:
+    def _take_plain(self, take: Callable[[str | bytes], None]) -> bool:
         """Whether a plain frame, all of it, was next."""
         ahead, place = self._ahead, self._place
         first, second = ahead[place], ahead[place + 1]
@@ -99,21 +106,21 @@ class ReadAhead:
             return False
         self._place = end
         self._taken += _FRAME + length
-        self._take(message)
+        take(message)
         return True
 
     async def _read(self, num_bytes: int) -> bytes:
         while (missing := self._place + num_bytes - len(self._ahead)) > 0:
             if missing > _GULP:
                 ahead, self._ahead, self._place = self._ahead[self._place :], b"", 0
-                return ahead + await self._stream.read_bytes(missing)
+                return ahead + await self.stream.read_bytes(missing)
             await self._gulp()
         self._place += num_bytes
         return self._ahead[self._place - num_bytes : self._place]
 
     async def _gulp(self) -> None:
         rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
-        self._ahead = rest + await self._stream.read_bytes(_GULP, partial=True)
+        self._ahead = rest + await self.stream.read_bytes(_GULP, partial=True)
 
 
 def _unmasked(data: bytes, mask: bytes) -> bytes:

@@ -94,17 +94,21 @@ class AppSocket(WebSocketHandler):
             return subprotocols[0]
         return None
 
-    def read_ahead(self, take: Callable[[str | bytes], None]) -> IOStream:
-        """Read all that has come at once, from now on; gives the stream, to be written to.
-
-        Args:
-            take: given messages past Tornado, which may still give some to `on_message`
-        """
+    def read_ahead(self) -> None:
+        """Read all that has come at once; to be called in `open`, before Tornado begins to read."""
         connection = self.ws_connection
         assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
-        stream = connection.stream
-        connection.stream = ReadAhead(stream, take)  # type: ignore[assignment]  # it stands in for a stream
-        return stream
+        self._ahead = ReadAhead(connection.stream)
+        connection.stream = self._ahead  # type: ignore[assignment]  # it stands in for a stream
+
+    def heard_by(self, take: Callable[[str | bytes], None]) -> IOStream:
+        """Hand messages over past Tornado from now on, which may still give some to `on_message`.
+
+        Returns:
+            the stream, to be written to
+        """
+        self._ahead.take = take
+        return self._ahead.stream
 
     def forget_request(self) -> None:
         """Let go of what only the opening needed: a view may stay for days, and this takes 4 kB."""
@@ -148,7 +152,7 @@ class ViewerSocket:
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         socket.set_nodelay(True)
-        self._stream = socket.read_ahead(self.on_message)
+        self._stream = socket.heard_by(self.on_message)
         self._lent: LentStream | None = None
         self._when_written: Callable[[], object] | None = None
 

@@ -38,24 +38,33 @@ def frame(first: int, data: bytes, mask: bytes | None = b"\x11\x22\x33\x44", for
 class Listener(WebSocketHandler):
     """Notes all that it hears."""
 
-    def initialize(self, heard: list[Any], ahead: bool, over: asyncio.Event) -> None:
+    def initialize(self, heard: list[Any], ahead: int | None, over: asyncio.Event) -> None:
         self.heard, self.ahead, self.over = heard, ahead, over
 
     max_message_size = LIMIT
 
     def open(self, *_: str) -> None:
-        if self.ahead:
+        if self.ahead is not None:
             connection = self.ws_connection
             assert isinstance(connection, WebSocketProtocol13)
-            connection.stream = ReadAhead(connection.stream, self.on_message)  # type: ignore[assignment]
+            self.reader = ReadAhead(connection.stream)
+            connection.stream = self.reader  # type: ignore[assignment]
+            self.listen()
+
+    def listen(self) -> None:
+        """Past Tornado, once so much was heard through it."""
+        if self.ahead is not None and len(self.heard) >= self.ahead:
+            self.reader.take = self.on_message
 
     def on_message(self, message: str | bytes) -> None:
         self.heard.append(message)
+        self.listen()
         if message == "close me":
             self.close(4001, "as you wish")
 
     def on_ping(self, data: bytes) -> None:
         self.heard.append(("ping", data))
+        self.listen()
 
     def on_pong(self, data: bytes) -> None:
         self.heard.append(("pong", data))
@@ -66,8 +75,12 @@ class Listener(WebSocketHandler):
 
 
 @asynccontextmanager
-async def listening(heard: list[Any], *, ahead: bool) -> Any:
-    """What writes to an open WebSocket, and an event that is set when the server's end is closed."""
+async def listening(heard: list[Any], *, ahead: int | None = 0) -> Any:
+    """What writes to an open WebSocket, and an event that is set when the server's end is closed.
+
+    Args:
+        ahead: how much is heard through Tornado first; None for all
+    """
     over = asyncio.Event()
     server = HTTPServer(Application([("/", Listener, {"heard": heard, "ahead": ahead, "over": over})]))
     listener, port = bind_unused_port()
@@ -86,7 +99,7 @@ async def listening(heard: list[Any], *, ahead: bool) -> Any:
         await server.close_all_connections()
 
 
-def heard_of(sent: bytes, cut: Callable[[], int], *, ahead: bool) -> list[Any]:
+def heard_of(sent: bytes, cut: Callable[[], int], *, ahead: int | None) -> list[Any]:
     """What a listener notes of these bytes, sent in pieces."""
     heard: list[Any] = []
 
@@ -165,13 +178,13 @@ def test_frames_are_heard_as_tornado_hears_them(seed: int) -> None:
         sizes = whims.choice(((1, 2, 3, 7, 150), (70_000, 500_000), (1, 130, 4_100, 65_536, 100_000)))
         return lambda: whims.choice(sizes) if len(sent) < 20_000 else max(300, whims.choice(sizes))
 
-    assert heard_of(sent, cut(), ahead=True) == heard_of(sent, cut(), ahead=False)
+    assert heard_of(sent, cut(), ahead=seed % 4) == heard_of(sent, cut(), ahead=None)
 
 
 @pytest.mark.parametrize("last", LAST)
 def test_the_end_of_a_connection_is_the_same(last: str) -> None:
     sent = frame(FIN | TEXT, b"first") + LAST[last] + frame(FIN | TEXT, b"and then")
-    assert heard_of(sent, lambda: len(sent), ahead=True) == heard_of(sent, lambda: len(sent), ahead=False)
+    assert heard_of(sent, lambda: len(sent), ahead=0) == heard_of(sent, lambda: len(sent), ahead=None)
 
 
 # of large frames Tornado reads some, and counts those: 17 and 17
@@ -182,7 +195,7 @@ def test_who_sends_without_end_lets_others_have_their_turn(size: int, most: int)
     heard: list[Any] = []
 
     async def main() -> None:
-        async with listening(heard, ahead=True) as (writer, over):
+        async with listening(heard) as (writer, over):
             writer.write(frame(FIN | TEXT, b"x" * size, bytes(4)) * count)
             while len(heard) < count:
                 turns.append(len(heard))
@@ -201,7 +214,9 @@ def streams() -> Iterator[tuple[ReadAhead, IOStream, list[str | bytes]]]:
     own, other = (IOStream(end) for end in socket.socketpair())
     taken: list[str | bytes] = []
     try:
-        yield ReadAhead(own, taken.append), other, taken
+        ahead = ReadAhead(own)
+        ahead.take = taken.append
+        yield ahead, other, taken
     finally:
         own.close()
         other.close()
@@ -220,6 +235,35 @@ def test_plain_frames_are_none_of_tornados() -> None:
             with pytest.raises(StreamClosedError):
                 await ahead.read_bytes(2)
             assert taken == ["one", b"two", "four"]
+
+    asyncio.run(main())
+
+
+def test_all_are_tornados_until_somebody_takes_them() -> None:
+    async def main() -> None:
+        with streams() as (ahead, other, taken):
+            ahead.take = None
+            await other.write(frame(FIN | TEXT, b"one") + frame(FIN | TEXT, b"two") + frame(FIN | PING, b""))
+            assert await ahead.read_bytes(2) == bytes((FIN | TEXT, MASKED | 3))
+            ahead.take = taken.append
+            await ahead.read_bytes(4)
+            await ahead.read_bytes(3)
+            assert taken == []
+            assert await ahead.read_bytes(2) == bytes((FIN | PING, MASKED))
+            assert taken == ["two"]
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_is_being_read_may_be_in_the_middle_of_a_frame() -> None:
+    async def main() -> None:
+        with streams() as (ahead, other, _):
+            head = asyncio.ensure_future(ahead.stream.read_bytes(2))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="from its opening on"):
+                ReadAhead(ahead.stream)
+            await other.write(b"\x81\x80")
+            await head
 
     asyncio.run(main())
 

@@ -96,7 +96,7 @@ def viewer_on(stream: IOStream) -> tuple[ViewerSocket, Any]:
     """A viewer whose WebSocket writes to a stream, and the WebSocket."""
     app_socket = create_autospec(AppSocket, instance=True)
     app_socket.limits, app_socket.compression = Limits(), None
-    app_socket.read_ahead.return_value = stream
+    app_socket.heard_by.return_value = stream
     app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True)
     app_socket.ws_connection.is_closing.return_value = False
     app_socket.ws_connection.stream = stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -215,6 +216,22 @@ async def test_messages_that_are_not_bokehs_protocol(
         await neighbour()
         await view.connect()
         assert (await view.set("slider", "value", 3)).kind == "OK"
+
+
+@pytest.mark.parametrize(
+    "mask", [b"\x81\x80\0\0", b"\x82\xfe\0\0", b"\x01\xff\0\0", b"\x88\x80\0\0", b"\x89\x8a\0\0", bytes(4)]
+)
+async def test_masks_that_look_like_the_head_of_a_frame(
+    browser: Browser, notebook: Notebook, monkeypatch: pytest.MonkeyPatch, mask: bytes
+) -> None:
+    random = os.urandom
+    async with connected(browser, notebook) as view:
+        monkeypatch.setattr(os, "urandom", lambda size: mask if size == 4 else random(size))
+        for _ in range(3):
+            await view.socket.close()
+            await view.connect()
+            for value in (3, 4):
+                assert (await view.set("slider", "value", value)).kind == "OK"
 
 
 @pytest.mark.parametrize(
