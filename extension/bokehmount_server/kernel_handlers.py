@@ -205,36 +205,40 @@ class SocketHandler(JupyterSocket):
     def open(self, kernel_id: str, app: str) -> None:
         self.read_ahead()
         self.kernel_id = kernel_id
-        self._beginning = asyncio.ensure_future(self._begin(kernel_id, f"/{app}"))
+        self._beginning: asyncio.Future[None] | None = asyncio.ensure_future(self._begin(f"/{app}"))
 
-    async def _begin(self, kernel_id: str, path: str) -> None:
-        site = self.site
-        if self.ws_connection is None:  # it was closed before this began
-            return
+    async def _begin(self, path: str) -> None:
         try:
-            if self.selected_subprotocol is None:
-                raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
-            token = site.policy.tokens.check(self.token_text, trust_unsigned=self.token_authenticated)
-            if self.selected_subprotocol == STATUS:
-                link = site.links.opened(kernel_id)
-                self._view = View(kernel_id, path, token.session_id, self)
-                failed = self.get_query_argument("failed", None)
-                if failed is not None:
-                    site.views.add_failed(self._view, failed)
-                    return
-                site.views.add(self._view, busy=link is not None and link.busy)
-                return
-            assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"
-            link = await site.links.get(kernel_id)
-            if self.ws_connection is None:
-                return
-            self._connected = kernel_id
-            self.settings["kernel_manager"].notify_connect(kernel_id)
-            self._viewer = ViewerSocket(self, link, path, partial(site.changed, kernel_id, token.session_id))
-            info = request_info(self.request, self.current_user.username)
-            self._viewer.start(opening_of(token, info))
+            if self.ws_connection is not None:  # else it was closed before this began
+                await self._connect(path)
         except Exception as error:
             self.fail(error)
+        finally:
+            self._beginning = None
+
+    async def _connect(self, path: str) -> None:
+        site, kernel_id = self.site, self.kernel_id
+        if self.selected_subprotocol is None:
+            raise ProtocolError("this WebSocket speaks the subprotocol 'bokeh', followed by a session token")
+        token = site.policy.tokens.check(self.token_text, trust_unsigned=self.token_authenticated)
+        if self.selected_subprotocol == STATUS:
+            link = site.links.opened(kernel_id)
+            self._view = View(kernel_id, path, token.session_id, self)
+            failed = self.get_query_argument("failed", None)
+            if failed is not None:
+                site.views.add_failed(self._view, failed)
+                return
+            site.views.add(self._view, busy=link is not None and link.busy)
+            return
+        assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"
+        link = await site.links.get(kernel_id)
+        if self.ws_connection is None:
+            return
+        self._connected = kernel_id
+        self.settings["kernel_manager"].notify_connect(kernel_id)
+        self._viewer = ViewerSocket(self, link, path, partial(site.changed, kernel_id, token.session_id))
+        info = request_info(self.request, self.current_user.username)
+        self._viewer.start(opening_of(token, info))
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         if self._viewer is None and self._view is None:
@@ -244,7 +248,8 @@ class SocketHandler(JupyterSocket):
 
     async def _take_early(self, message: str | bytes) -> None:
         """It spoke before it was greeted; nothing more is read until it has been."""
-        await asyncio.wait([self._beginning])
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning])
         self._take(message)
 
     def _take(self, message: str | bytes) -> None:

@@ -109,6 +109,8 @@ class LentStream:
         number: the connection's
     """
 
+    __slots__ = ("_is_closing", "_number", "_stream", "_turns", "_waiting", "is_kernels")
+
     def __init__(self, stream: Any, turns: Turns, number: int) -> None:
         self._stream = stream
         self._turns = turns

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
@@ -111,8 +110,12 @@ class AppSocket(WebSocketHandler):
         return self._ahead.stream
 
     def forget_request(self) -> None:
-        """Let go of what only the opening needed: a view may stay for days, and this takes 4 kB."""
-        self.request.headers = HTTPHeaders()
+        """Let go of what only the opening needed: a view may stay for days, and this takes 4 kB.
+
+        Tornado keeps the headers in two more places, so they are emptied rather than replaced.
+        """
+        self.request.cookies.clear()
+        self.request.headers.clear()
         self.token_text = None
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -173,6 +176,7 @@ class ViewerSocket:
             self._socket.fail(error)
         finally:
             connecting.cancel()
+            self._connecting = None
 
     def on_message(self, fragment: str | bytes) -> None:
         """A fragment came."""
@@ -197,7 +201,7 @@ class ViewerSocket:
     def on_close(self) -> None:
         """The WebSocket is closed."""
         self._over = True
-        if self._connecting is not None and not self._connecting.done():
+        if self._connecting is not None:
             self._connecting.cancel()
         self._door.disconnect(self, lost=self._socket.close_code not in _GONE)
 

@@ -8,6 +8,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.application.application import Application, ServerContext, SessionContext
@@ -53,6 +54,8 @@ class RequestProxy:
     attributes of the request, such as ``path``, ``uri`` or ``host``, where the request had them.
     """
 
+    __slots__ = ("_arguments", "_cookies", "_headers", "_request")
+
     def __init__(
         self,
         request: Any,
@@ -65,7 +68,8 @@ class RequestProxy:
         self._arguments = {name: value for name, value in given.items() if not name.startswith("bokeh-")}
         found = cookies if cookies is not None else getattr(request, "cookies", {})
         self._cookies = {name: value if isinstance(value, str) else value.value for name, value in found.items()}
-        self._headers = dict(headers if headers is not None else getattr(request, "headers", {}))
+        seen = headers if headers is not None else getattr(request, "headers", {})
+        self._headers = seen if isinstance(seen, dict) else dict(seen)
 
     @property
     def arguments(self) -> dict[str, list[bytes]]:
@@ -154,14 +158,14 @@ class BokehSessionContext(SessionContext):
         return self._session
 
 
+@dataclass(frozen=True, slots=True)
 class _Held:
     """One session with what belongs to it."""
 
-    def __init__(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> None:
-        self.session = session
-        self.document = session.document
-        self.context = context
-        self.lifecycle = lifecycle
+    session: ServerSession
+    document: Document  # which a session that is over does not give
+    context: BokehSessionContext
+    lifecycle: Lifecycle
 
 
 class ApplicationContext:
@@ -327,7 +331,7 @@ class ApplicationContext:
     def _hold(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> ServerSession:
         context._session = session
         lifecycle.on(Event.READY, time.monotonic())
-        self._held[session.id] = _Held(session, context, lifecycle)
+        self._held[session.id] = _Held(session, session.document, context, lifecycle)
         return session
 
     def joined(self, session: ServerSession, connection: Connection) -> None:

@@ -21,6 +21,8 @@ __all__ = ("FollowingRanges",)
 class FollowingRanges:
     """Remembers which ends of a Document's ranges come from browsers."""
 
+    __slots__ = ("_computed", "_document")
+
     def __init__(self, document: Document) -> None:
         self._document = document
         self._computed: set[Key] = set()

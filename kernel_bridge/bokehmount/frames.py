@@ -64,6 +64,8 @@ class Assembler:
         limit: the largest message that is taken, in characters and bytes of all its fragments
     """
 
+    __slots__ = ("_expected", "_frames", "_size", "limit")
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._frames: list[Frame] = []

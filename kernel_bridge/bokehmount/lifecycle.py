@@ -49,6 +49,8 @@ class Lifecycle:
         now: seconds, of any clock that only moves forward
     """
 
+    __slots__ = ("lost", "seen", "since", "state")
+
     def __init__(self, now: float) -> None:
         self.state = State.STARTING
         self.since = now

@@ -80,6 +80,8 @@ class Outbox:
     Call `add` on the Document's thread for each event, and `take` from any thread to have what is to be sent.
     """
 
+    __slots__ = ("_document", "_entries", "_latest", "_mutex")
+
     def __init__(self, document: Document) -> None:
         self._document = document
         self._entries: list[_Entry | None] = []

@@ -24,6 +24,8 @@ class SessionCallbacks:
         run: what runs one; gives an awaitable where the callback does, and lets no exception of the callback out
     """
 
+    __slots__ = ("_handles", "_loop", "_run", "_tasks")
+
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
         self._loop = loop
         self._run = run

@@ -27,6 +27,8 @@ _ENOUGH: Final = 10_000
 class Settling:
     """Remembers what was lately sent for each property and which properties both sides have touched."""
 
+    __slots__ = ("_doubtful", "_sent")
+
     def __init__(self) -> None:
         self._sent: dict[Key, tuple[float, Hashable | None]] = {}
         self._doubtful: dict[Key, float] = {}

@@ -71,13 +71,12 @@ def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch
 
 def test_an_open_view_keeps_neither_the_headers_nor_the_token_that_opened_it() -> None:
     app_socket = AppSocket.__new__(AppSocket)
-    app_socket.request = HTTPServerRequest(
-        start_line=RequestStartLine("GET", "/app/ws", "HTTP/1.1"),
-        headers=HTTPHeaders({"Host": "localhost", "Cookie": "secret"}),
-    )
+    headers = HTTPHeaders({"Host": "localhost", "Cookie": "name=secret"})
+    app_socket.request = HTTPServerRequest(start_line=RequestStartLine("GET", "/app/ws", "HTTP/1.1"), headers=headers)
     app_socket.token_text = "token"
+    assert app_socket.request.cookies["name"].value == "secret"
     app_socket.forget_request()
-    assert list(app_socket.request.headers.get_all()) == [] and app_socket.token_text is None
+    assert list(headers.get_all()) == [] and not app_socket.request.cookies and app_socket.token_text is None
 
 
 async def _started(app_socket: Any, door: Any) -> None:

@@ -69,6 +69,8 @@ class KernelApps(Protocol):
 class KernelConnection:
     """A browser's WebSocket, which the server ends for us."""
 
+    __slots__ = ("held_back", "number", "order", "outlet", "shortcut")
+
     def __init__(self, number: int, outlet: LinkEnd) -> None:
         self.number = number
         self.outlet = outlet
