@@ -12,7 +12,7 @@ from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent
 
 from bokehmount import wire
-from bokehmount.frames import Frames
+from bokehmount.frames import Frames, SentFrames
 from bokehmount.session import ServerSession
 from bokehmount.wire import Message, MessageType
 
@@ -35,6 +35,11 @@ async def until(holds: Callable[[], Any], what: str = "that") -> None:
     raise AssertionError(f"waited 5 s in vain for {what}")
 
 
+def arrived(frames: SentFrames) -> Frames:
+    """Frames as the other end of a WebSocket has them."""
+    return tuple(frame if isinstance(frame, str) else bytes(frame) for frame in frames)
+
+
 class Wire:
     """An outlet that keeps what it is given and lets no browser hear of it before `pass_on`.
 
@@ -44,10 +49,10 @@ class Wire:
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[Browser], list[str]]] = []
-        self.under_way: list[tuple[Browser, Frames]] = []
+        self.under_way: list[tuple[Browser, SentFrames]] = []
 
-    def deliver(self, connections: Sequence[Browser], messages: Sequence[Frames]) -> None:
-        types = [str(wire.decode(frames).msgtype) for frames in messages]
+    def deliver(self, connections: Sequence[Browser], messages: Sequence[SentFrames]) -> None:
+        types = [str(wire.decode(arrived(frames)).msgtype) for frames in messages]
         self.calls.append((list(connections), types))
         self.under_way += [(browser, frames) for browser in connections for frames in messages]
 
@@ -55,7 +60,7 @@ class Wire:
         """Let the browsers hear what is under way."""
         under_way, self.under_way = self.under_way, []
         for browser, frames in under_way:
-            browser.hear(wire.decode(frames))
+            browser.hear(wire.decode(arrived(frames)))
 
 
 class Browser:
@@ -103,7 +108,7 @@ class Browser:
             self._document.apply_json_patch(message.payload, setter=self)  # type: ignore[arg-type]  # any object does
 
     def _changed(self, event: Any) -> None:
-        if isinstance(event, DocumentPatchedEvent) and event.setter is not self:
+        if isinstance(event, DocumentPatchedEvent) and event.setter is not self:  # type: ignore[comparison-overlap]  # it may be any object
             self._changes.append(event)
 
     @contextmanager
@@ -150,7 +155,7 @@ def state(document: Document) -> dict[str, Any]:
 
     models = {}
     for model in document.models:
-        serializer = Serializer(references=list(document.models), deferred=False)
+        serializer = Serializer(references=set(document.models), deferred=False)
         values = model.properties_with_values(include_defaults=False)
         encoded = {
             name: plain(value) if name == "data" else serializer.encode(value)

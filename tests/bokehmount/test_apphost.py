@@ -10,8 +10,9 @@ import bokeh
 import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token
 
 from bokehmount import wire
@@ -45,7 +46,7 @@ def opening(session_id: str = "s1", may_create: bool = True) -> Opening:
 
 
 def token(session_id: str) -> str:
-    return generate_jwt_token(session_id, signed=False)  # type: ignore[arg-type]
+    return generate_jwt_token(ID(session_id), signed=False)
 
 
 def hosted(test: Callable[[AppHost, App], Coroutine[Any, Any, None]], **more: Any) -> None:
@@ -152,7 +153,7 @@ def test_all_views_of_a_shared_session_see_the_same() -> None:
     async def test(host: AppHost, app: App) -> None:
         document = Document()
         document.add_root(Div(text="mine"))
-        shared = app.context.adopt("shared", document)  # type: ignore[arg-type]
+        shared = app.context.adopt(ID("shared"), document)
         first, second = Viewer(), Viewer()
         assert await host.connect("/app", opening("a"), first) is shared
         assert await host.connect("/app", opening("b", may_create=False), second) is shared

@@ -13,15 +13,24 @@ import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler, ScriptHandler
 from bokeh.application.handlers.lifecycle import LifecycleHandler
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token
 
-from bokehmount.contexts import MOST_EXPECTED, ApplicationContext, RequestProxy, raise_failures
+from bokehmount.contexts import (
+    MOST_EXPECTED,
+    ApplicationContext,
+    BokehServerContext,
+    BokehSessionContext,
+    RequestProxy,
+    raise_failures,
+)
 from bokehmount.errors import AppError, CloseCode, ProtocolError, SessionEnded
 from bokehmount.session import ServerSession
 from bokehmount.tokens import RequestInfo
 
+from ..kinds import the
 from .doubles import Remembering, Wire, turns
 
 
@@ -51,7 +60,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def made(context: ApplicationContext, session_id: str = "s1", **more: Any) -> Coroutine[Any, Any, ServerSession]:
-    return context.create_session_if_needed(session_id, **more)  # type: ignore[arg-type]
+    return context.create_session_if_needed(ID(session_id), **more)
 
 
 # Making ---------------------------------------------------------------------------------------------------------------
@@ -178,12 +187,11 @@ def test_an_app_knows_its_request_and_its_token() -> None:
         known: dict[str, Any] = {}
 
         def app(document: Document) -> None:
-            context = document.session_context
-            assert context is not None
+            context = the(BokehSessionContext, document.session_context)
             known.update(id=context.id, request=context.request, payload=context.token_payload, session=context.session)
 
         context = context_of(app)
-        token = generate_jwt_token("s1", signed=False, extra_payload={"more": 1})  # type: ignore[arg-type]
+        token = generate_jwt_token(ID("s1"), signed=False, extra_payload={"more": 1})
         arguments = {"n": [b"5"], "bokeh-token": [b"x"]}
         info = RequestInfo(arguments, headers={"Host": "h"}, path="/app", user="ada")
         session = await made(context, request=info, token=token)
@@ -193,9 +201,10 @@ def test_an_app_knows_its_request_and_its_token() -> None:
         assert (request.path, request.user) == ("/app", "ada")
         with pytest.raises(AttributeError):
             _ = request.no_such_thing
-        held = session.document.session_context
-        assert held is not None and held.session is session and not held.destroyed
-        assert held.server_context.sessions == [session] and context.server_context.application_context is context
+        held = the(BokehSessionContext, session.document.session_context)
+        assert held.session is session and not held.destroyed
+        server = the(BokehServerContext, held.server_context)
+        assert server.sessions == [session] and context.server_context.application_context is context
         await context.end_all()
         assert held.destroyed and context.server_context.sessions == []
 
@@ -206,8 +215,8 @@ def test_without_a_request_there_is_none() -> None:
     async def main() -> None:
         context = context_of()
         session = await made(context)
-        held = session.document.session_context
-        assert held is not None and held.request is None and held.token_payload == {} and held.logout_url is None
+        held = the(BokehSessionContext, session.document.session_context)
+        assert held.request is None and held.token_payload == {} and held.logout_url is None
         await context.end_all()
 
     run(main)
@@ -220,7 +229,7 @@ def test_a_request_of_another_kind_shows_what_the_token_holds() -> None:
         seen: list[RequestProxy] = []
         context = context_of(lambda document: seen.append(document.session_context.request))  # type: ignore[union-attr]
         payload = {"arguments": {"a": [b"2"]}, "headers": {"Host": "h"}, "cookies": {"c": "d"}}
-        token = generate_jwt_token("s1", signed=False, extra_payload=payload)  # type: ignore[arg-type]
+        token = generate_jwt_token(ID("s1"), signed=False, extra_payload=payload)
         await made(context, request=tornados, token=token)
         (request,) = seen
         assert (request.arguments, request.headers, request.cookies) == ({"a": [b"2"]}, {"Host": "h"}, {"c": "d"})
@@ -344,9 +353,9 @@ def test_a_goodbye_and_a_broken_connection_have_times_of_their_own(
     async def main() -> None:
         context, viewer = context_of(), Viewer()
         session = await made(context)
-        context.joined(session, viewer)  # type: ignore[arg-type]
+        context.joined(session, viewer)
         assert await context.expire(0, 0) == [], "somebody looks"
-        context.left(session, viewer, lost=lost)  # type: ignore[arg-type]
+        context.left(session, viewer, lost=lost)
         assert (await context.expire(linger, linger_lost) == [session]) is ends
         await context.end_all()
 
@@ -368,8 +377,8 @@ def test_of_many_sessions_that_nobody_came_to_see_the_oldest_go() -> None:
     async def main() -> None:
         context, viewer = context_of(), Viewer()
         seen, *unseen = [await made(context, f"s{number}") for number in range(MOST_EXPECTED + 3)]
-        context.joined(seen, viewer)  # type: ignore[arg-type]
-        context.left(seen, viewer, lost=True)  # type: ignore[arg-type]
+        context.joined(seen, viewer)
+        context.left(seen, viewer, lost=True)
         assert await context.expire(linger=0, linger_lost=100) == unseen[:2]
         assert await context.expire(linger=0, linger_lost=100) == []
         await context.end_all()
@@ -382,11 +391,11 @@ def test_with_two_viewers_only_the_last_one_counts() -> None:
         context, first, second = context_of(), Viewer(), Viewer()
         session = await made(context)
         for viewer in (first, second):
-            context.joined(session, viewer)  # type: ignore[arg-type]
-        context.left(session, first, lost=False)  # type: ignore[arg-type]
-        context.left(session, first, lost=False)  # type: ignore[arg-type]
+            context.joined(session, viewer)
+        context.left(session, first, lost=False)
+        context.left(session, first, lost=False)
         assert await context.expire(0, 0) == []
-        context.left(session, second, lost=False)  # type: ignore[arg-type]
+        context.left(session, second, lost=False)
         assert await context.expire(0, 0) == [session]
 
     run(main)
@@ -410,10 +419,10 @@ def test_who_comes_back_while_a_session_is_about_to_go_keeps_it() -> None:
         context, viewer = context_of(), Viewer()
         session = await made(context)
         release = asyncio.Event()
-        holder = asyncio.create_task(session.with_document_locked(release.wait))  # type: ignore[arg-type]
+        holder = asyncio.create_task(session.with_document_locked(release.wait))
         expiry = asyncio.create_task(context.expire(0, 0))
         await turns()
-        context.joined(session, viewer)  # type: ignore[arg-type]
+        context.joined(session, viewer)
         release.set()
         await holder
         assert await expiry == []
@@ -428,7 +437,7 @@ def test_work_that_begins_while_a_session_is_about_to_go_keeps_it() -> None:
         context = context_of()
         session = await made(context)
         release = asyncio.Event()
-        holder = asyncio.create_task(session.with_document_locked(release.wait))  # type: ignore[arg-type]
+        holder = asyncio.create_task(session.with_document_locked(release.wait))
         await turns()
         ending = asyncio.create_task(context._discard(context._held["s1"], only_if_idle=True))
         await turns()
@@ -447,12 +456,12 @@ def test_a_session_that_ends_while_somebody_looks_is_over_for_them() -> None:
         hooks = Hooks()
         context, viewer = context_of(hello, None, hooks), Viewer()
         session = await made(context)
-        context.joined(session, viewer)  # type: ignore[arg-type]
+        context.joined(session, viewer)
         await asyncio.gather(context.end(session), context.end(session))
         assert session.destroyed and hooks.ran.count("destroyed") == 1
-        context.left(session, viewer, lost=True)  # type: ignore[arg-type]
+        context.left(session, viewer, lost=True)
         with pytest.raises(SessionEnded):
-            context.joined(session, Viewer())  # type: ignore[arg-type]
+            context.joined(session, Viewer())
         await context.end(session)
 
     run(main)
@@ -463,7 +472,7 @@ def test_an_adopted_document_stays_when_its_session_ends() -> None:
         context = ApplicationContext(Application(), stage=Remembering())
         document = Document()
         document.add_root(Div(text="mine"))
-        session = context.adopt("s1", document)  # type: ignore[arg-type]
+        session = context.adopt(ID("s1"), document)
         assert context.living("s1") is session and document.session_context is not None
         await context.end_all()
         assert document.roots[0].text == "mine"  # type: ignore[attr-defined]

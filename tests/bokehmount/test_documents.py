@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 from bokeh.document.events import ModelChangedEvent, RootRemovedEvent, TitleChangedEvent
-from bokeh.models import ColumnDataSource, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.annotations import Title
+from bokeh.models.widgets import Slider
 from bokeh.plotting import figure
 
 from bokehmount import documents, wire
 from bokehmount.errors import ProtocolError
 from bokehmount.wire import Message, MessageType
 
+from ..kinds import the
 from .doubles import patch_of, state
 
 
 def made() -> Document:
     document = Document()
     plot = figure(title="half \ud83d", width=300)
-    plot.line(np.arange(5.0), np.array([1, 2, 3, 4, 5], dtype=np.int32))
+    y = np.array([1, 2, 3, 4, 5], dtype=np.int32)
+    plot.line(np.arange(5.0), y)  # type: ignore[arg-type]  # declared for arrays of floats only
     document.add_root(plot)
     document.add_root(ColumnDataSource(data={"t": [1704067200000.0], "n": [np.float64("nan")], "s": ["ü"]}))
     document.title = "a <title>"
@@ -103,13 +107,13 @@ def test_a_malformed_patch_touches_nothing(content: Any) -> None:
 
 def test_a_patch_says_which_properties_it_touches() -> None:
     document = made()
-    source = document.roots[1]
+    source = the(ColumnDataSource, document.roots[1])
     events: list[Any] = []
     document.on_change(events.append)
     source.data = {"s": ["a"]}
     source.stream({"s": ["b"]})
     source.patch({"s": [(0, "c")]})
-    document.roots[0].width = 400
+    the(figure, document.roots[0]).width = 400
     document.title = "other"
     touched = documents.touched(patch_of(document, events).content)
     assert touched == [(source.id, "data")] * 3 + [(document.roots[0].id, "width"), documents.TITLE]
@@ -132,10 +136,10 @@ def test_a_released_document_gives_its_models_back_but_not_those_that_another_on
     first.add_root(plot)
     first.add_root(slider)
     for model in plot.references():  # as Panel moves a figure on to the next Document that shows it
-        model.document = None
+        model.document = None  # type: ignore[assignment]  # declared as read, set to None by Bokeh itself
     second.add_root(plot)
     documents.release(first)
-    assert not first.roots and plot.title.text == "of the user"
+    assert not first.roots and the(Title, plot.title).text == "of the user"
     assert slider.document is None and all(model.document is second for model in plot.references())
     third = Document()
     third.add_root(slider)

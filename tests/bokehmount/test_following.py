@@ -13,6 +13,8 @@ from bokehmount import documents
 from bokehmount.following import FollowingRanges
 from bokehmount.wire import dumps
 
+from ..kinds import the
+
 
 def ends(document: Document) -> dict[str, dict[str, Any]]:
     """What of each range is in the Document's JSON."""
@@ -33,18 +35,17 @@ def ends(document: Document) -> dict[str, dict[str, Any]]:
 
 
 def test_ends_that_a_browser_computed_are_left_out_and_those_that_were_chosen_are_not() -> None:
-    document, plot = Document(), figure(x_range=Range1d(1, 2))
-    y = plot.y_range
-    assert isinstance(y, DataRange1d)
+    document, plot = Document(), figure(x_range=Range1d(start=1, end=2))
+    x, y = the(Range1d, plot.x_range), the(DataRange1d, plot.y_range)
     y.end = 9
     document.add_root(plot)
     ranges = FollowingRanges(document)
-    keys = [(model.id, attr) for model in (plot.x_range, y) for attr in ("start", "end")]
+    keys = [(model.id, attr) for model in (x, y) for attr in ("start", "end")]
     ranges.told([*keys, ("nobody", "start"), (y.id, "follow")])
-    y.start, y.end, plot.x_range.start = -5, 6, 0
+    y.start, y.end, x.start = -5, 6, 0
     ranges.told(keys)
     with ranges.left_out():
-        assert ends(document) == {y.id: {"end": 6}, plot.x_range.id: {"start": 0, "end": 2}}
+        assert ends(document) == {y.id: {"end": 6}, x.id: {"start": 0, "end": 2}}
     assert ends(document)[y.id] == {"start": -5, "end": 6}, "Python still knows them"
 
     ranges.chosen((y.id, "start"))
@@ -58,7 +59,7 @@ def test_other_models_of_the_same_ids_are_another_matter() -> None:
     document.add_root(plot)
     ranges = FollowingRanges(document)
     ranges.told([(plot.y_range.id, "start")])
-    plot.y_range.start = 3
+    the(DataRange1d, plot.y_range).start = 3
     ranges.forget()
     with ranges.left_out():
         assert ends(document)[plot.y_range.id] == {"start": 3}
@@ -69,7 +70,7 @@ def test_a_range_that_left_the_document_is_no_trouble() -> None:
     document.add_root(plot)
     ranges = FollowingRanges(document)
     ranges.told([(plot.y_range.id, "start")])
-    plot.y_range.start = 3
+    the(DataRange1d, plot.y_range).start = 3
     document.clear()
     with ranges.left_out():
-        assert plot.y_range.start == 3
+        assert the(DataRange1d, plot.y_range).start == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.events import ButtonClick, DocumentReady
-from bokeh.models import Button, Slider
+from bokeh.models.widgets import Button, Slider
 
 from bokehmount.guarding import guard_callbacks
 

@@ -30,7 +30,7 @@ def make() -> Iterator[Make]:
     yield make_
     found: Any = HasProps.model_class_reverse_map.get("Probe")
     if found is not None:
-        _default_resolver.remove(found)
+        _default_resolver.remove(found)  # type: ignore[attr-defined]  # the stub lacks it
 
 
 @pytest.fixture

@@ -14,17 +14,19 @@ from bokeh.core.serialization import SerializationError, Serializer
 from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent, MessageSentEvent
 from bokeh.layouts import column
-from bokeh.models import Column, ColumnDataSource, Div, Slider
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
 from bokeh.util.warnings import BokehUserWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bokehmount import wire
-from bokehmount.frames import Frames
+from bokehmount.frames import SentFrames
 from bokehmount.outbox import Outbox
 
-from .doubles import state
+from ..kinds import the
+from .doubles import arrived, state
 
 
 class Rig:
@@ -46,7 +48,7 @@ class Rig:
     def message(self) -> wire.Message:
         patch = self.outbox.take()
         assert patch is not None and patch.everyone is not None
-        return wire.decode(patch.everyone)
+        return wire.decode(arrived(patch.everyone))
 
     def events(self) -> list[Any]:
         """What everyone is sent."""
@@ -54,8 +56,8 @@ class Rig:
         return events
 
 
-def events_of(frames: Frames | None) -> list[Any]:
-    return wire.decode(frames).content["events"] if frames is not None else []  # type: ignore[no-any-return]
+def events_of(frames: SentFrames | None) -> list[Any]:
+    return wire.decode(arrived(frames)).content["events"] if frames is not None else []
 
 
 def values(events: list[Any], attr: str) -> list[Any]:
@@ -146,6 +148,16 @@ def test_streams_of_one_source_join() -> None:
     assert streamed(event) == {"x": list(range(50)), "y": [step / 2 for step in range(50)]}
 
 
+def stream_and_patch(data: ColumnDataSource) -> None:
+    data.stream({"x": [1], "y": [1]})
+    data.patch({"x": [(0, 7.0)]})
+
+
+def stream_and_set_a_column(data: ColumnDataSource) -> None:
+    data.stream({"x": [1], "y": [1]})
+    data.data.update({"x": [5, 5]})
+
+
 STREAMS: dict[str, tuple[Callable[[ColumnDataSource], Any], Callable[[ColumnDataSource], Any], int]] = {
     "of the same rollover join": (
         lambda s: s.stream({"x": [1], "y": [1]}, 5),
@@ -168,12 +180,12 @@ STREAMS: dict[str, tuple[Callable[[ColumnDataSource], Any], Callable[[ColumnData
         2,
     ),
     "with a patch between them do not": (
-        lambda s: (s.stream({"x": [1], "y": [1]}), s.patch({"x": [(0, 7.0)]})),
+        stream_and_patch,
         lambda s: s.stream({"x": [2], "y": [2]}),
         3,
     ),
     "with a column between them do not": (
-        lambda s: (s.stream({"x": [1], "y": [1]}), s.data.update({"x": [5, 5]})),
+        stream_and_set_a_column,
         lambda s: s.stream({"x": [2], "y": [2]}),
         3,
     ),
@@ -208,7 +220,7 @@ def test_new_data_makes_what_was_streamed_before_it_needless() -> None:
 def test_what_the_user_streamed_is_left_as_it_was() -> None:
     data = source()
     Rig(data)
-    mine = {"x": [1], "y": [1]}
+    mine: dict[str, Any] = {"x": [1], "y": [1]}
     data.stream(mine)
     data.stream({"x": [2], "y": [2]})
     assert mine == {"x": [1], "y": [1]}
@@ -348,7 +360,7 @@ def test_a_buffer_goes_only_to_those_who_are_sent_its_event() -> None:
     assert patch is not None
     everyone, instead = patch.of(object()), patch.of(sender)
     assert everyone is not None and instead is not None
-    assert (len(wire.decode(everyone).buffers), len(wire.decode(instead).buffers)) == (1, 0)
+    assert (len(wire.decode(arrived(everyone)).buffers), len(wire.decode(arrived(instead)).buffers)) == (1, 0)
 
 
 def test_what_is_forgotten_is_not_sent() -> None:
@@ -400,6 +412,7 @@ def in_stock_bokeh(document: Document, event: DocumentPatchedEvent) -> Any:
 def test_each_event_reads_as_in_bokehs_own_patch() -> None:
     plot = figure(name="plot")
     line = plot.line([1, 2], [3, 4])
+    points = the(ColumnDataSource, line.data_source)
     box = column(plot, Slider(start=0, end=1, value=0))
     document = Document()
     document.add_root(box)
@@ -421,9 +434,9 @@ def test_each_event_reads_as_in_bokehs_own_patch() -> None:
     other.scatter([1], [2])
     box.children = [*box.children, other]
     box.children = [other, plot]
-    line.data_source.data = {"x": [1], "y": [2]}
-    line.data_source.stream({"x": [2], "y": [3]})
-    line.data_source.patch({"x": [(0, 5)]})
+    points.data = {"x": [1], "y": [2]}
+    points.stream({"x": [2], "y": [3]})
+    points.patch({"x": [(0, 5)]})
     other.title = "new"
     plot.renderers = [*plot.renderers, *other.renderers]
     document.add_root(Div(text="x", tags=[line]))
@@ -499,7 +512,7 @@ def test_whatever_is_done_a_browser_ends_with_what_the_document_holds(steps: lis
     def send() -> None:
         patch = rig.outbox.take()
         if patch is not None and patch.everyone is not None:
-            browser.apply_json_patch(wire.decode(patch.everyone).payload)
+            browser.apply_json_patch(wire.decode(arrived(patch.everyone)).payload)
 
     with warnings.catch_warnings():
         # a model that left and came back in one patch is defined again; BokehJS takes that as an update

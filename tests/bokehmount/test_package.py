@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_each_error_tells_a_browser_why() -> None:
         ({"new": "window"}, "new='window'"),
     ],
 )
-def test_show_refuses_nonsense_in_words(given: dict[str, object], words: str) -> None:
+def test_show_refuses_nonsense_in_words(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         bokehmount.show(lambda doc: None, **given)
 

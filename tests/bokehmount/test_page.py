@@ -12,7 +12,7 @@ import pytest
 from bokeh.core.has_props import _default_resolver
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.models import Div, Slider
+from bokeh.models.widgets import Div, Slider
 
 from bokehmount.page import Place, autoload_script, page, resources
 
@@ -149,7 +149,7 @@ def library() -> Iterator[None]:
         __css__: ClassVar[Any] = ["static/extensions/library/library.css"]
 
     yield
-    _default_resolver.remove(Relative)
+    _default_resolver.remove(Relative)  # type: ignore[attr-defined]  # the stub lacks it
 
 
 @pytest.mark.usefixtures("library")

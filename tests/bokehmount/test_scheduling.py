@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from bokeh.core.types import ID
 from bokeh.server.callbacks import NextTickCallback, PeriodicCallback, SessionCallback, TimeoutCallback
 
 from bokehmount.scheduling import SessionCallbacks
@@ -25,15 +26,15 @@ def scheduled(test: Callable[[SessionCallbacks], Coroutine[Any, Any, None]]) -> 
 
 
 def next_tick(function: Callable[[], Any]) -> NextTickCallback:
-    return NextTickCallback(function, callback_id="n")
+    return NextTickCallback(function, callback_id=ID("n"))
 
 
 def timeout(function: Callable[[], Any], milliseconds: int) -> TimeoutCallback:
-    return TimeoutCallback(function, milliseconds, callback_id="t")
+    return TimeoutCallback(function, milliseconds, callback_id=ID("t"))
 
 
 def periodic(function: Callable[[], Any], milliseconds: int) -> PeriodicCallback:
-    return PeriodicCallback(function, milliseconds, callback_id="p")
+    return PeriodicCallback(function, milliseconds, callback_id=ID("p"))
 
 
 def test_a_next_tick_callback_runs_once_and_soon_but_not_at_once() -> None:

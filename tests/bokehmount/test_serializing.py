@@ -15,23 +15,17 @@ from bokeh.core.serialization import Buffer, Serializer
 from bokeh.document import Document
 from bokeh.layouts import gridplot
 from bokeh.model import DataModel, Model
-from bokeh.models import (
-    Button,
-    ColumnDataSource,
-    CustomJS,
-    DataTable,
-    LinearColorMapper,
-    Select,
-    Slider,
-    TableColumn,
-    Tabs,
-)
+from bokeh.models import ColumnDataSource, ContinuousTicker, CustomJS, LinearColorMapper, Tabs
+from bokeh.models.annotations import Title
+from bokeh.models.widgets import Button, DataTable, Select, Slider, TableColumn
 from bokeh.plotting import figure
 from bokeh.settings import settings
 from bokeh.themes import Theme
 
 from bokehmount import wire
 from bokehmount.serializing import ModelSerializer, serialized
+
+from ..kinds import the
 
 
 def readable(encoded: Any) -> Any:
@@ -62,14 +56,15 @@ def test_plots_widgets_tables_and_layouts() -> None:
     button = Button(label="go")
     button.on_click(lambda: None)
     table = DataTable(source=source, columns=[TableColumn(field="x"), TableColumn(field="s")])
-    document.add_root(gridplot([plots[:2], plots[2:]]))
+    document.add_root(gridplot([[*plots[:2]], [*plots[2:]]]))
     document.add_root(Tabs(tabs=[]))
-    for root in (slider, button, table, Select(options=["a", ("b", "B")])):
+    options: list[str | tuple[Any, str]] = ["a", ("b", "B")]
+    for root in (slider, button, table, Select(options=options)):
         document.add_root(root)
     document.js_on_event("document_ready", CustomJS(code="0"))
     agrees(document)
-    plots[0].xaxis[0].ticker.desired_num_ticks = 3
-    plots[0].title.text = "other"
+    the(ContinuousTicker, plots[0].xaxis[0].ticker).desired_num_ticks = 3
+    the(Title, plots[0].title).text = "other"
     agrees(document)
 
 
@@ -139,7 +134,7 @@ def test_the_setting_for_defaults_is_heeded(monkeypatch: pytest.MonkeyPatch) -> 
         np.array(["a", "ü"]),
         np.array([1, "a", None], dtype=object),
         np.array(["2026-01-01"], dtype="datetime64[ms]"),
-        np.ma.masked_array([1.0, 2.0], mask=[True, False]),  # type: ignore[no-untyped-call]
+        np.ma.masked_array([1.0, 2.0], mask=[True, False]),
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )

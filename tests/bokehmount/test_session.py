@@ -12,11 +12,13 @@ from unittest import mock
 
 import bokeh
 import pytest
+from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.events import ButtonClick, ConnectionLost
 from bokeh.io import curdoc
 from bokeh.layouts import column
-from bokeh.models import Button, Column, ColumnDataSource, Div, Slider
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets import Button, Div, Slider
 from bokeh.util.token import get_session_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from bokehmount.errors import CloseCode, ProtocolError
 from bokehmount.session import ServerSession
 from bokehmount.wire import Message, MessageType
 
+from ..kinds import the
 from .doubles import SETTLED, Browser, Remembering, Wire, patch_of, state, turns, until
 
 
@@ -41,7 +44,7 @@ class Rig:
         self.box = Column(children=[self.slider, self.div, self.button], name="box", tags=[self.source])
         self.document.add_root(self.box)
         self.stage = Remembering()
-        self.session = ServerSession("s1", self.document, stage=self.stage, **more)  # type: ignore[arg-type]
+        self.session = ServerSession(ID("s1"), self.document, stage=self.stage, **more)
 
     def browser(self, outlet: Wire | None = None) -> Browser:
         browser = Browser(self.session, outlet)
@@ -206,7 +209,7 @@ async def test_two_outlets_are_each_told_once(rig: Rig) -> None:
 @lived
 async def test_a_model_that_a_browser_makes_is_shared(rig: Rig) -> None:
     sender, other = rig.browser(), rig.browser()
-    box = sender.document.get_model_by_name("box")
+    box = the(Column, sender.document.get_model_by_name("box"))
     box.children = [*box.children, Div(text="made in a browser", name="new")]
     sender.say()
     for browser in (sender, other):
@@ -421,12 +424,12 @@ def test_however_changes_cross_all_agree_in_the_end(steps: list[tuple[Any, ...]]
                 case ("locked", value):
                     await rig.session.with_document_locked(rig.slider.update, value=value, title=str(value))
                 case ("type", who, value):
-                    browsers[who].document.get_model_by_name("slider").value = value  # type: ignore[union-attr]
+                    browsers[who].document.get_model_by_name("slider").value = value
                 case ("data", who, value):
-                    browsers[who].document.get_model_by_name("source").data = {"x": [float(value)]}  # type: ignore[union-attr]
+                    browsers[who].document.get_model_by_name("source").data = {"x": [float(value)]}
                 case ("bad", who, value):
                     with browsers[who].in_silence():
-                        browsers[who].document.get_model_by_name("slider").title = str(value)  # type: ignore[union-attr]
+                        browsers[who].document.get_model_by_name("slider").title = str(value)
                     browsers[who].send(patch(set_value(rig, {"type": "map"}, "title")))
                 case ("say", who):
                     browsers[who].say()
@@ -492,7 +495,7 @@ async def test_an_async_functions_changes_leave_as_they_come(rig: Rig) -> None:
 async def test_nobody_else_works_on_the_document_meanwhile(rig: Rig) -> None:
     browser = rig.browser()
     release = asyncio.Event()
-    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))  # type: ignore[arg-type]
+    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))
     await turns()
     browser.change("slider", "value", 9)
     await turns()
@@ -508,7 +511,7 @@ async def test_nobody_else_works_on_the_document_meanwhile(rig: Rig) -> None:
 async def test_messages_are_carried_out_in_the_order_in_which_they_came(rig: Rig) -> None:
     browser = rig.browser()
     release = asyncio.Event()
-    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))  # type: ignore[arg-type]
+    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))
     await turns()
     seen: list[int] = []
     rig.slider.on_change("value", lambda attr, old, new: seen.append(new))
@@ -696,7 +699,7 @@ async def test_an_async_change_callback_runs(rig: Rig) -> None:
         rig.div.text = f"at {new}"
         raise ValueError("later")
 
-    rig.slider.on_change("value", moved)
+    rig.slider.on_change("value", moved)  # type: ignore[arg-type]  # it may be async
     browser = rig.browser()
     browser.change("slider", "value", 5)
     await until(lambda: rig.stage.errors, "its error")
@@ -726,11 +729,11 @@ async def test_a_callback_without_a_lock_runs_while_somebody_holds_it(rig: Rig) 
     from bokeh.document import without_document_lock
 
     release = asyncio.Event()
-    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))  # type: ignore[arg-type]
+    holder = asyncio.create_task(rig.session.with_document_locked(release.wait))
     await turns()
     ran: list[str] = []
 
-    @without_document_lock  # type: ignore[untyped-decorator]
+    @without_document_lock
     def free() -> None:
         ran.append("free")
 
@@ -762,7 +765,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             case "periodic":
                 rig.document.add_periodic_callback(fails, 5)
             case "async":
-                rig.document.add_next_tick_callback(fails_later)
+                rig.document.add_next_tick_callback(fails_later)  # type: ignore[arg-type]  # it may be async
         await until(lambda: rig.stage.errors, "the error")
         if kind == "periodic":
             await until(lambda: len(rig.stage.errors) >= 2, "the next round")
@@ -776,7 +779,7 @@ def test_callbacks_that_the_app_added_while_it_was_built_run_too() -> None:
     async def main() -> None:
         document, ran = Document(), list[int]()
         document.add_next_tick_callback(lambda: ran.append(1))
-        session = ServerSession("s1", document)  # type: ignore[arg-type]
+        session = ServerSession(ID("s1"), document)
         await until(lambda: ran, "the callback")
         session.destroy()
 
@@ -834,7 +837,7 @@ def test_who_waits_for_the_lock_of_a_session_that_ends_waits_no_longer() -> None
     async def main() -> None:
         rig = Rig()
         release = asyncio.Event()
-        holder = asyncio.create_task(rig.session.with_document_locked(release.wait))  # type: ignore[arg-type]
+        holder = asyncio.create_task(rig.session.with_document_locked(release.wait))
         await turns()
         waiting = asyncio.create_task(rig.session.with_document_locked(lambda: "ran"))
         rig.browser_task = rig.document.add_next_tick_callback(lambda: None)  # type: ignore[attr-defined]
@@ -854,7 +857,7 @@ def test_a_document_of_the_users_outlives_its_session() -> None:
         rig.session.destroy()
         rig.slider.value = 5
         assert rig.document.roots == [rig.box]
-        again = ServerSession("s2", rig.document)  # type: ignore[arg-type]
+        again = ServerSession(ID("s2"), rig.document)
         browser = Browser(again)
         browser.pull()
         assert value_of(browser) == 5
@@ -892,9 +895,9 @@ async def test_a_session_tells_of_itself(rig: Rig) -> None:
 def test_a_session_needs_an_id_and_a_document() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="id"):
-            ServerSession("", Document())  # type: ignore[arg-type]
+            ServerSession(ID(""), Document())
         with pytest.raises(ValueError, match="Document"):
-            ServerSession("s1", None)  # type: ignore[arg-type]
+            ServerSession(ID("s1"), None)  # type: ignore[arg-type]
 
     asyncio.run(main())
 
@@ -903,7 +906,7 @@ def test_a_tornado_loop_will_do_too() -> None:
     async def main() -> None:
         loop = SimpleNamespace(asyncio_loop=asyncio.get_running_loop())
         document, ran = Document(), list[int]()
-        session = ServerSession("s1", document, io_loop=loop)  # type: ignore[arg-type]
+        session = ServerSession(ID("s1"), document, io_loop=loop)  # type: ignore[arg-type]  # no more of it is used
         document.add_next_tick_callback(lambda: ran.append(1))
         await until(lambda: ran, "the callback")
         session.destroy()

@@ -11,8 +11,10 @@ import numpy as np
 import orjson
 import pytest
 from bokeh.core.serialization import Buffer, Serialized
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, Div, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider
 from bokeh.protocol import Protocol
 from bokeh.protocol.message import Message as BokehMessage
 from bokeh.protocol.receiver import Receiver
@@ -24,6 +26,9 @@ from bokehmount import documents, wire
 from bokehmount.errors import ProtocolError
 from bokehmount.frames import Assembler, Frame, Frames
 from bokehmount.wire import Message, MessageType
+
+from ..kinds import the
+from .doubles import arrived
 
 PROTOCOL = Protocol()
 
@@ -71,10 +76,10 @@ OURS = {
     "error": wire.error(REQUEST, "it failed", "Traceback"),
     "pull": wire.pull_doc(),
     "reply": wire.pull_doc_reply(REQUEST, {"roots": [], "title": "x"}),
-    "push": wire.push_doc(Serialized({"roots": []}, [Buffer("b1", b"abc")])),  # type: ignore[arg-type,typeddict-item]
+    "push": wire.push_doc(Serialized({"roots": []}, [Buffer(ID("b1"), b"abc")])),
     "info": wire.server_info(),
     "info reply": wire.server_info_reply(REQUEST, "3.9", "0.1"),
-    "patch": Message(MessageType.PATCH_DOC, {"events": []}, buffers=(Buffer("b1", b"\0\1"), Buffer("b2", b""))),  # type: ignore[arg-type]
+    "patch": Message(MessageType.PATCH_DOC, {"events": []}, buffers=(Buffer(ID("b1"), b"\0\1"), Buffer(ID("b2"), b""))),
     "with metadata": Message(MessageType.OK, {}, metadata={"a": [1]}),
 }
 
@@ -109,18 +114,18 @@ def theirs() -> dict[str, BokehMessage[Any]]:
     made = document()
     events: list[Any] = []
     made.on_change(events.append)
-    made.roots[0].data = {"x": np.arange(3)}
+    the(ColumnDataSource, made.roots[0]).data = {"x": np.arange(3)}
     made.title = "new"
     return {
         "ack": PROTOCOL.create("ACK"),
-        "ok": PROTOCOL.create("OK", "r1"),
-        "error": PROTOCOL.create("ERROR", "r1", "text"),
+        "ok": PROTOCOL.create("OK", ID("r1")),
+        "error": PROTOCOL.create("ERROR", ID("r1"), "text"),
         "pull": PROTOCOL.create("PULL-DOC-REQ"),
-        "reply": PROTOCOL.create("PULL-DOC-REPLY", "r1", made),
+        "reply": PROTOCOL.create("PULL-DOC-REPLY", ID("r1"), made),
         "push": PROTOCOL.create("PUSH-DOC", made),
         "patch": PROTOCOL.create("PATCH-DOC", events),
         "info": PROTOCOL.create("SERVER-INFO-REQ"),
-        "info reply": PROTOCOL.create("SERVER-INFO-REPLY", "r1"),
+        "info reply": PROTOCOL.create("SERVER-INFO-REPLY", ID("r1")),
     }
 
 
@@ -138,11 +143,11 @@ def test_we_understand_what_bokeh_writes(name: str) -> None:
 
 
 def test_a_patch_of_encoded_events_is_one_message() -> None:
-    frames = wire.encode_patch(['{"kind":"TitleChanged","title":"a"}', '{"kind":"X"}'], [Buffer("b", b"1")])  # type: ignore[arg-type]
-    message = read_by_bokeh(frames)
+    frames = wire.encode_patch(['{"kind":"TitleChanged","title":"a"}', '{"kind":"X"}'], [Buffer(ID("b"), b"1")])
+    message = read_by_bokeh(arrived(frames))
     assert message.msgtype == "PATCH-DOC"
     assert message.content == {"events": [{"kind": "TitleChanged", "title": "a"}, {"kind": "X"}]}
-    assert same_buffers(message.buffers, [Buffer("b", b"1")])  # type: ignore[arg-type]
+    assert same_buffers(message.buffers, [Buffer(ID("b"), b"1")])
 
 
 def test_each_message_has_an_id_of_its_own() -> None:
@@ -173,7 +178,7 @@ def test_half_an_emoji_goes_both_ways(text: str) -> None:
 
 @pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**30])
 def test_integers_beyond_64_bits_are_written_and_read(value: int) -> None:
-    sent = Message(MessageType.PATCH_DOC, {"value": value, "buffer": Buffer("b1", b"")})  # type: ignore[arg-type]
+    sent = Message(MessageType.PATCH_DOC, {"value": value, "buffer": Buffer(ID("b1"), b"")})
     frames = wire.encode(sent)
     assert json.loads(str(frames[2])) == {"value": value, "buffer": {"id": "b1"}}
     assert math.isclose(wire.decode(frames).content["value"], value)
@@ -202,7 +207,7 @@ def test_nan_never_reaches_a_browser_as_such() -> None:
     for text in (wire.dumps(made.to_json().content), wire.dumps(documents.to_json(made))):
         json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     ours = wire.decode(wire.encode(wire.pull_doc_reply(REQUEST, documents.to_json(made)))).content["doc"]
-    x = Document.from_json(ours).roots[0].data["x"]
+    x = the(ColumnDataSource, Document.from_json(ours).roots[0]).data["x"]
     assert math.isnan(x[0]) and x[1] == math.inf
 
 
@@ -239,5 +244,5 @@ def test_a_whole_document_with_arrays_is_read_by_bokeh_without_buffers() -> None
     assert len(frames) == 3
     back = Document.from_json(read_by_bokeh(frames).content["doc"])
     source, slider, div = back.roots
-    assert list(source.data["x"]) == [0, 1, 2, 3, 4]
-    assert (slider.value, div.text) == (0.25, "half: \ud83d")
+    assert list(the(ColumnDataSource, source).data["x"]) == [0, 1, 2, 3, 4]
+    assert (the(Slider, slider).value, the(Div, div).text) == (0.25, "half: \ud83d")

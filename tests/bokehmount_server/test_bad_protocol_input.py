@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Div, Slider
+from bokeh.models.widgets import Div, Slider
 from bokeh.util.token import generate_jwt_token
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ async def code_after(
     running: Running, fragments: list[str | bytes], path: str = "/app", token: str | None = None, patience: float = 0.3
 ) -> Any:
     """The close code after these fragments; None where the connection still lives after so many seconds."""
-    socket = await wire_client(running, path, generate_jwt_token("fuzzed") if token is None else token)
+    socket = await wire_client(running, path, generate_jwt_token(ID("fuzzed")) if token is None else token)
     try:
         if await read_message(socket) is None:
             return socket.close_code
@@ -95,10 +96,10 @@ def test_nonsense_gets_its_close_code(running: Running, fragments: list[str | by
 
 def test_tokens_and_apps_that_are_none_get_their_close_code(running: Running) -> None:
     assert asyncio.run(code_after(running, [], token="nonsense")) == 4401
-    assert asyncio.run(code_after(running, [], token=generate_jwt_token("old", expiration=-5), patience=20)) == 4410
+    assert asyncio.run(code_after(running, [], token=generate_jwt_token(ID("old"), expiration=-5), patience=20)) == 4410
     assert asyncio.run(code_after(running, [], path="/broken", patience=20)) == 4500
 
-    nonsense = generate_jwt_token("odd", extra_payload={"arguments": {"n": "5"}})
+    nonsense = generate_jwt_token(ID("odd"), extra_payload={"arguments": {"n": "5"}})
     assert asyncio.run(code_after(running, [], token=nonsense)) == 4401
     page = requests.get(f"{running.url}/app", {"bokeh-token": nonsense}, timeout=20)
     assert page.status_code == 403 and "arguments or headers" in page.text
@@ -122,7 +123,7 @@ fragment = st.one_of(
 @given(fragments=st.lists(fragment, min_size=1, max_size=6))
 def test_whatever_is_sent_others_go_on(running: Running, fragments: list[str | bytes]) -> None:
     async def fuzz() -> tuple[Any, str]:
-        good = await wire_client(running, "/app", generate_jwt_token("good"))
+        good = await wire_client(running, "/app", generate_jwt_token(ID("good")))
         await read_message(good)
         code = await code_after(running, fragments)
         for part in (OK, "{}", "{}"):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.events import ButtonClick
-from bokeh.models import Button, ColumnDataSource, Div, RangeSlider, Slider, TextInput
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Button, Div, RangeSlider, Slider, TextInput
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

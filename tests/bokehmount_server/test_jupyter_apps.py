@@ -16,7 +16,7 @@ import requests
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 from bokeh.util.token import get_token_payload
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -153,6 +153,7 @@ async def first_message(url: str, token: str, **headers: str) -> Any:
 def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupyter: str) -> None:
     import asyncio
 
+    from bokeh.core.types import ID
     from bokeh.util.token import generate_jwt_token
     from tornado.httpclient import HTTPClientError
 
@@ -160,7 +161,7 @@ def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupy
     token = get(url).text.partition('"token":"')[2].partition('"')[0]
     login = {"Authorization": "token tok"}
     assert '"ACK"' in asyncio.run(first_message(url, token, **login))
-    forged = generate_jwt_token("made.up", secret_key=b"x", signed=True)
+    forged = generate_jwt_token(ID("made.up"), secret_key=b"x", signed=True)
     assert asyncio.run(first_message(url, forged, **login)) == 4401
     for headers in ({}, {"Origin": "http://evil.example", "Cookie": "x=1"}):
         with pytest.raises(HTTPClientError) as refused:

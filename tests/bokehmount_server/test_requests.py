@@ -111,8 +111,9 @@ GUESSED = {"word": "guessed", "false signature": "guessed.AAAA", "unsigned": UNS
 @pytest.mark.parametrize("name", ["bokeh_token", "bokeh_session_id"])
 @pytest.mark.parametrize("kind", GUESSED)
 def test_a_guessed_session_is_refused(name: str, kind: str) -> None:
+    named: dict[str, Any] = {name: GUESSED[kind]}
     with pytest.raises(TokenError):
-        token(TokenPolicy(SIGNED), request(**{name: GUESSED[kind]}))
+        token(TokenPolicy(SIGNED), request(**named))
 
 
 def test_an_empty_token_is_refused() -> None:

@@ -17,18 +17,21 @@ from typing import Any
 import pytest
 import requests
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
+from bokehmount.contexts import BokehSessionContext
 from bokehmount_server import server as server_module
 from bokehmount_server.server import BaseServer, Server
 from bokehmount_server.tornado import BokehTornado
 from tests.server_apps.serving import Running, serving
 
+from ..kinds import the
+
 
 def app(doc: Document) -> None:
-    request: Any = doc.session_context.request
+    request: Any = the(BokehSessionContext, doc.session_context).request
     doc.add_root(Div(text=f"{request.remote_ip} {request.protocol} {request.host}", name="request"))
 
 

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.document.events import ModelChangedEvent
-from bokeh.models import ColumnDataSource, Div, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider
 
 from bokehmount import wire
 from bokehmount.errors import SessionEnded
@@ -20,6 +22,8 @@ from bokehmount_server.contexts import ApplicationContext, BokehServerContext, B
 from bokehmount_server.session import ServerSession, current_time
 from bokehmount_server.tornado import as_applications
 from tests.server_apps.serving import serving, until
+
+from ..kinds import the
 
 
 class Sent:
@@ -44,7 +48,7 @@ def app(doc: Document) -> None:
 
 async def opened() -> tuple[ApplicationContext, ServerSession, ServerConnection, Sent]:
     context = ApplicationContext(as_applications(app)["/"], url="/", logout_url="/out")
-    session = await context.create_session_if_needed("one")  # type: ignore[arg-type]
+    session = await context.create_session_if_needed(ID("one"))
     assert isinstance(session, ServerSession)
     socket = Sent()
     return context, session, ServerConnection(None, socket, context, session), socket
@@ -55,8 +59,7 @@ def test_pull_patch_and_push_give_their_answers() -> None:
         _, session, connection, socket = await opened()
         pulled = await ServerSession.pull(Message(MessageType.PULL_DOC_REQ, {}), connection)
         assert pulled.msgtype == MessageType.PULL_DOC_REPLY
-        slider = session.document.get_model_by_name("slider")
-        assert slider is not None
+        slider = the(Slider, session.document.get_model_by_name("slider"))
         change = {"kind": "ModelChanged", "model": {"id": slider.id}, "attr": "value", "new": 5}
         patch = Message(MessageType.PATCH_DOC, {"events": [change]})
         answer = await ServerSession.patch(patch, connection)
@@ -71,7 +74,7 @@ def test_pull_patch_and_push_give_their_answers() -> None:
         other.add_root(Div(text="pushed"))
         pushed = await ServerSession.push(connection.protocol.create("PUSH-DOC", other), connection)
         assert pushed.msgtype == MessageType.OK
-        assert [root.text for root in session.document.roots] == ["pushed"]
+        assert [the(Div, root).text for root in session.document.roots] == ["pushed"]
         waiting = asyncio.ensure_future(session.with_document_locked(asyncio.sleep, 5))
         await asyncio.sleep(0)
         late = ServerSession.pull(Message(MessageType.PULL_DOC_REQ, {}), connection)
@@ -187,7 +190,7 @@ def test_a_dask_cluster_does_the_work_of_an_app() -> None:
             async def ask() -> None:
                 told.text = f"{await running.server.run_in_background(square, new)}"
 
-            doc.add_next_tick_callback(ask)
+            doc.add_next_tick_callback(ask)  # type: ignore[arg-type]  # it may be async
 
         number.on_change("value", changed)
         doc.add_root(number)
@@ -200,6 +203,6 @@ def test_a_dask_cluster_does_the_work_of_an_app() -> None:
     ):
         running.server.tornado_app.background_executor = dask.get_executor()
         client = running.pull()
-        client.document.get_model_by_name("number").value = 12
-        until(client, lambda: client.document.get_model_by_name("told").text == "144")
+        the(Slider, client.document.get_model_by_name("number")).value = 12
+        until(client, lambda: the(Div, client.document.get_model_by_name("told")).text == "144")
         client.close()

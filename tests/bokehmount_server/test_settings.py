@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import requests
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Column, Div
+from bokeh.models import Column
+from bokeh.models.widgets import Div
 from bokeh.settings import PrioritizedSetting, Settings, settings
 from bokeh.util.token import generate_jwt_token
 
@@ -41,7 +43,7 @@ def pulled(running: Running) -> str:
     """The Document as a client gets it."""
 
     async def pull() -> str:
-        client = await wire_client(running, "", generate_jwt_token("pulled"))
+        client = await wire_client(running, "", generate_jwt_token(ID("pulled")))
         assert (await read_message(client) or [{}])[0]["msgtype"] == "ACK"
         for part in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):
             await client.write_message(part)

@@ -12,8 +12,9 @@ import pytest
 import requests
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token, generate_session_id, get_token_payload
 from tornado.httpclient import HTTPClientError
 from tornado.web import RequestHandler
@@ -257,7 +258,7 @@ def test_the_origin_of_a_page_is_checked(monkeypatch: pytest.MonkeyPatch, caplog
 
         request = HTTPRequest(f"{running.ws_url}/ws", headers={"Origin": origin})
         try:
-            socket = await websocket_connect(request, subprotocols=["bokeh", generate_jwt_token("s")])
+            socket = await websocket_connect(request, subprotocols=["bokeh", generate_jwt_token(ID("s"))])
         except HTTPClientError as error:
             assert error.code == 403
             return False
@@ -312,7 +313,7 @@ def test_statistics_and_memory_are_logged(caplog: pytest.LogCaptureFixture) -> N
 
 def test_compressed_messages_are_read_by_clients() -> None:
     async def talk(running: Running) -> Any:
-        socket = await wire_client(running, "", generate_jwt_token("s"), compression_options={})
+        socket = await wire_client(running, "", generate_jwt_token(ID("s")), compression_options={})
         assert socket.protocol is not None
         assert (await read_message(socket))[0]["msgtype"] == "ACK"  # type: ignore[index]
         for part in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -18,7 +19,6 @@ from bokehmount.apphost import Opening
 from bokehmount.errors import CloseCode
 from bokehmount.link.turns import Turns
 from bokehmount.tokens import RequestInfo
-from bokehmount_server import websocket
 from bokehmount_server.door import Door
 from bokehmount_server.websocket import AppSocket, Limits, ViewerSocket, _sent
 
@@ -50,7 +50,7 @@ def test_a_full_socket_takes_nothing_or_a_part() -> None:
 def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[float] = []
     now = 100.0
-    monkeypatch.setattr(websocket.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     app_socket = create_autospec(AppSocket, instance=True)
     app_socket.limits = Limits()
     door = create_autospec(Door, instance=True)

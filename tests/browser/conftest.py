@@ -7,7 +7,7 @@ this process can run an event loop.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,7 +74,9 @@ def open_notebook(lab: Lab) -> Iterator[OpenNotebook]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep a picture of what was to be seen when a test failed."""
     report = yield
     if report.when == "call" and report.failed:

@@ -74,7 +74,7 @@ def eventually(what: str, condition: Callable[[], Any], timeout: float = 45.0, p
 
 def notebook(*sources: str) -> dict[str, Any]:
     """A notebook of code cells."""
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
         for i, source in enumerate(sources)
     ]
@@ -239,6 +239,10 @@ class View:
     def column(self, source: str, name: str) -> list[Any]:
         """A column of a source, as the browser has it."""
         return list(self.js("[...model(arg[0]).data[arg[1]]]", [source, name]))
+
+    def has_column(self, source: str, name: str, values: list[Any]) -> bool:
+        """Whether that column holds these values."""
+        return self.column(source, name) == values
 
     def set(self, model: str, name: str, value: Any) -> None:
         """Set a property in BokehJS, as its widgets do."""

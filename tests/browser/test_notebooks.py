@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ class Example:
                 self.notebook.run(index, 60)
                 self.assert_no_error(cell)
 
+    def _ended(self, index: int) -> bool:
+        return self.notebook.execution(index) is not None or self._errors()
+
     def run_all(self) -> None:
         """Run all cells, as the menu does."""
         self.notebook.command("notebook:run-all-cells")
@@ -67,7 +71,7 @@ class Example:
             index = self.index(cell)
             eventually(
                 f"cell {cell} of {self.notebook.path} to end, or an error",
-                lambda index=index: self.notebook.execution(index) is not None or self._errors(),
+                partial(self._ended, index),
                 60,
                 self.notebook.page,
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -20,7 +22,7 @@ while not Path("enough").exists():
 
 
 @pytest.fixture
-def enough(jupyter: Jupyter) -> Iterator[object]:
+def enough(jupyter: Jupyter) -> Iterator[Path]:
     """A file whose presence ends the cell `UNTIL_TOLD`."""
     path = jupyter.work / "enough"
     path.unlink(missing_ok=True)
@@ -28,7 +30,9 @@ def enough(jupyter: Jupyter) -> Iterator[object]:
     path.unlink(missing_ok=True)
 
 
-def test_a_view_of_a_busy_kernel_says_so_and_opens_by_itself(open_notebook: OpenNotebook, lab: Lab, enough) -> None:
+def test_a_view_of_a_busy_kernel_says_so_and_opens_by_itself(
+    open_notebook: OpenNotebook, lab: Lab, enough: Path
+) -> None:
     notebook = open_notebook(LOAD, POWER + UNTIL_TOLD)
     notebook.run(0)
     notebook.start(1)
@@ -47,7 +51,7 @@ def test_a_view_of_a_busy_kernel_says_so_and_opens_by_itself(open_notebook: Open
     assert notebook.cell(1).locator(".bokehmount-View-status").inner_text() == ""
 
 
-def test_a_click_while_the_kernel_is_busy_arrives(open_notebook: OpenNotebook, enough) -> None:
+def test_a_click_while_the_kernel_is_busy_arrives(open_notebook: OpenNotebook, enough: Path) -> None:
     notebook = open_notebook(LOAD, POWER, UNTIL_TOLD)
     notebook.run(0)
     notebook.run(1)
@@ -68,7 +72,7 @@ def test_a_click_while_the_kernel_is_busy_arrives(open_notebook: OpenNotebook, e
 
 
 def test_an_app_that_raises_shows_its_traceback_until_it_is_mended(
-    open_notebook: OpenNotebook, lab: Lab, enough
+    open_notebook: OpenNotebook, lab: Lab, enough: Path
 ) -> None:
     raising = POWER.replace("    slider = Slider", "    raise ValueError('no data today')\n    slider = Slider")
     notebook = open_notebook(LOAD, raising, UNTIL_TOLD)
@@ -146,7 +150,7 @@ def test_a_restarted_kernel_is_told_and_running_the_cell_brings_all_views_back(
     for view in (notebook.view(1), views[1]):
         view.wait_drawn()
         view.set("power", "value", 2)
-        eventually("the app to work again", lambda view=view: view.column("line", "y") == [1, 4, 9], page=lab.page)
+        eventually("the app to work again", partial(view.has_column, "line", "y", [1, 4, 9]), page=lab.page)
 
 
 def test_an_app_that_is_closed_says_so(open_notebook: OpenNotebook, lab: Lab) -> None:
@@ -215,9 +219,13 @@ def test_the_notebook_has_words_for_what_a_view_says(open_notebook: OpenNotebook
     notebook.run(0)
     notebook.run(1)
     view, header = notebook.view(1).wait_drawn(), notebook.cell(1).locator(".bokehmount-View-status")
+
+    def said(words: str) -> bool:
+        return words in header.inner_text()
+
     for state, words in (("lost", "trying again"), ("loggedout", "log in again"), ("ready", "")):
         view.frame.evaluate("state => parent.postMessage({type: 'bokehmount:state', state, text: ''}, origin)", state)
-        eventually(f"the words for {state}", lambda words=words: words in header.inner_text(), page=view.page)
+        eventually(f"the words for {state}", partial(said, words), page=view.page)
     assert header.inner_text() == ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .apps import CLOUD, LOAD, POWER
 from .conftest import OpenNotebook
 from .driver import Lab, Notebook, View, eventually
@@ -103,14 +105,12 @@ def test_all_views_of_a_figure_follow_an_edit_in_another_cell(open_notebook: Ope
     )
     notebook.wait_ready()
     notebook.run(2)
+
+    def shows_the_edit(view: View) -> bool:
+        return view.js("model('plot').title.text") == "after" and view.column("dots", "y") == [0, 1, 4, 9, 16]
+
     for view in views:
-        eventually(
-            "every view to show the edit",
-            lambda view=view: (
-                view.js("model('plot').title.text") == "after" and view.column("dots", "y") == [0, 1, 4, 9, 16]
-            ),
-            page=lab.page,
-        )
+        eventually("every view to show the edit", partial(shows_the_edit, view), page=lab.page)
     assert notebook.python("len(view.sessions)") == 1, "they share one session"
     # an edit in one browser view reaches the others too
     second.js("void (model('plot').title.text = 'by hand')")
@@ -157,9 +157,7 @@ def test_running_the_cell_again_moves_the_open_views_and_leaves_nothing(open_not
     for shown in (view, tab):
         shown.wait_drawn()
         shown.set("power", "value", 4)
-        eventually(
-            "the new app's callback", lambda shown=shown: shown.column("line", "y") == [-1, -2, -3], page=lab.page
-        )
+        eventually("the new app's callback", partial(shown.has_column, "line", "y", [-1, -2, -3]), page=lab.page)
     eventually("the old sessions' hooks", lambda: set(notebook.python("destroyed")) == first, page=lab.page)
     assert len(notebook.python("[session.id for session in view.sessions]")) == 2
     assert [app["app"] for app in apps_of(lab, notebook)] == ["/power"]

@@ -17,6 +17,7 @@ from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import Page, Playwright, Route, sync_playwright
 
 from ..chromium import launched
+from ..kinds import the
 
 MOST_HTML = 60_000
 """Characters; BokehJS inline would be four million."""
@@ -58,9 +59,14 @@ BROKEN = APP + "\ndef broken(doc):\n    raise LookupError('no data today')\n"
 
 
 def notebook(*sources: str) -> nbformat.NotebookNode:
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # type: ignore[no-untyped-call]
+    return the(nbformat.NotebookNode, made)
+
+
+def write(made: nbformat.NotebookNode, path: Path) -> None:
+    nbformat.write(made, path)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -171,15 +177,15 @@ def test_an_app_that_raises_fails_its_cell(own_folders: Path) -> None:
 
 def test_jupyter_execute(own_folders: Path) -> None:
     path = own_folders / "waves.ipynb"
-    nbformat.write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
+    write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
     done = run("jupyter", "execute", "--inplace", str(path), cwd=own_folders)
     assert done.returncode == 0, done.stderr
-    cells = nbformat.read(path, as_version=4).cells
+    cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
     assert LIVE in only_picture(cells[1].outputs)["text/html"]
     assert cells[2].outputs[0].text == "runs: 1\n"
     assert path.stat().st_size < MOST_HTML
 
-    nbformat.write(notebook(BROKEN, "show(broken)"), path)
+    write(notebook(BROKEN, "show(broken)"), path)
     failed = run("jupyter", "execute", str(path), cwd=own_folders)
     assert failed.returncode != 0
     assert "no data today" in failed.stderr
@@ -187,7 +193,7 @@ def test_jupyter_execute(own_folders: Path) -> None:
 
 def test_nbconvert_execute(own_folders: Path) -> None:
     path = own_folders / "waves.ipynb"
-    nbformat.write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
+    write(notebook(APP, "show(waves)", "print('runs:', len(runs))"), path)
     done = run("jupyter", "nbconvert", "--execute", "--to", "html", "--template", "basic", str(path), cwd=own_folders)
     assert done.returncode == 0, done.stderr
     page = (own_folders / "waves.html").read_text()

@@ -55,7 +55,7 @@ def put(text: str, **values: tuple[str, str]) -> str:
 def certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate of its own making for 127.0.0.1, and its key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2"]
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert), "-days", "2"]
     name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(["openssl", *made, *name], check=True, capture_output=True)
     return cert, key

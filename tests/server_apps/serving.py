@@ -14,6 +14,7 @@ from bokeh.client.session import ClientSession
 from bokeh.document.events import MessageSentEvent
 from bokeh.events import ModelEvent
 from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import BaseAsyncIOLoop
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from bokehmount_server.server import Server
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class Running:
     """A server that runs, and how to do something on its thread."""
 
-    def __init__(self, server: Server, io_loop: IOLoop) -> None:
+    def __init__(self, server: Server, io_loop: BaseAsyncIOLoop) -> None:
         self.server = server
         self.io_loop = io_loop
         host = server.address or "localhost"
@@ -94,7 +95,7 @@ def serving(applications: Any, **kwargs: Any) -> Iterator[Running]:
 
 def until(client: ClientSession, condition: Callable[[], T], what: str = "the condition") -> T:
     """Let a client take what it was sent until a condition holds."""
-    client._connection._loop_until(lambda: condition() or not client.connected)
+    client._connection._loop_until(lambda: bool(condition()) or not client.connected)
     value = condition()
     assert value, f"the connection was lost before {what} held"
     return value

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.embed import server_document
-from bokeh.models import Button, ColumnDataSource, Div, Slider, TextInput
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Button, Div, Slider, TextInput
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bokehmount_server.sources import applications_of
@@ -69,6 +71,10 @@ def value(page: Page, name: str, attr: str) -> Any:
     return page.evaluate(GET, [name, attr])
 
 
+def has(page: Page, name: str, attr: str, expected: object) -> bool:
+    return bool(value(page, name, attr) == expected)
+
+
 def app(name: str) -> Any:
     return applications_of({"/app": name}, APPS)["/app"]
 
@@ -99,7 +105,7 @@ def test_a_compiled_model_is_drawn_and_changes_from_both_sides_in_each_new_sessi
             page.get_by_role("button", name="apples: 1").click(timeout=20_000)
             page.get_by_role("button", name="pears: 2").click(timeout=20_000)
             page.get_by_role("button", name="apples: 3").wait_for(timeout=20_000)
-            eventually("the answer of Python", lambda page=page: value(page, "told", "text") == "python saw 3")
+            eventually("the answer of Python", partial(has, page, "told", "text", "python saw 3"))
             assert running.session("/app").document.get_model_by_name("tally").count == 3
             page.context.close()
             eventually("the session to end", lambda: not running.server.get_sessions("/app"))
@@ -110,7 +116,7 @@ def test_a_panel_app_answers_in_the_browser_again_and_again(browser: Browser) ->
     import panel as pn
 
     def make(doc: Document) -> None:
-        button, told = pn.widgets.Button(label="add"), pn.pane.Str("0 clicks")
+        button, told = pn.widgets.Button(label="add"), pn.pane.Str("0 clicks")  # type: ignore[no-untyped-call]
 
         def clicked(event: object) -> None:
             told.object = f"{button.clicks} clicks"

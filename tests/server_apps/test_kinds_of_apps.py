@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from bokeh.client.session import ClientSession
 from bokeh.document import Document
 from bokeh.embed import server_document, server_session
 from bokeh.events import ButtonClick
-from bokeh.models import ColumnDataSource, Div, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider
+from bokeh.models.widgets.buttons import AbstractButton
 from bokeh.util.token import generate_session_id
 
+from bokehmount.contexts import BokehSessionContext
 from bokehmount_server.auth_provider import AuthModule
 from bokehmount_server.sources import applications_of
 
+from ..kinds import the
 from .serving import send_event, serving, until
 
 APPS = Path(__file__).parent / "apps"
@@ -38,6 +43,11 @@ def named(client: ClientSession, name: str) -> Any:
 
 def text_becomes(client: ClientSession, name: str, text: str) -> None:
     until(client, lambda: named(client, name).text == text, f"{name} is {text!r}")
+
+
+def holds(client: ClientSession, text: str) -> bool:
+    """Whether this is somewhere in its Document."""
+    return text in str(client.document.to_json(deferred=False))
 
 
 def test_a_script_with_sliders_redraws_its_curve() -> None:
@@ -144,8 +154,8 @@ def test_a_panel_apps_widget_drives_its_bound_function() -> None:
         assert "<title>Squares</title>" in page.text
         client = running.pull("/panel")
         (slider,) = client.document.select({"type": Slider})
-        slider.value = 5
-        until(client, lambda: "5 squared is 25" in str(client.document.to_json(deferred=False)))
+        the(Slider, slider).value = 5
+        until(client, partial(holds, client, "5 squared is 25"))
         client.close()
 
 
@@ -154,7 +164,7 @@ def test_a_panel_callback_in_an_event_handler_reaches_the_browser() -> None:
     import panel as pn
 
     def make(doc: Document) -> None:
-        button, told = pn.widgets.Button(label="add"), pn.pane.Str("0 clicks")
+        button, told = pn.widgets.Button(label="add"), pn.pane.Str("0 clicks")  # type: ignore[no-untyped-call]
 
         def clicked(event: object) -> None:
             told.object = f"{button.clicks} clicks"
@@ -166,8 +176,8 @@ def test_a_panel_callback_in_an_event_handler_reaches_the_browser() -> None:
         client = running.pull()
         (button,) = client.document.select({"type": pn.models.widgets.Button})
         for count in (1, 2):
-            send_event(client, ButtonClick(button))
-            until(client, lambda count=count: f"{count} clicks" in str(client.document.to_json(deferred=False)))
+            send_event(client, ButtonClick(the(AbstractButton, button)))
+            until(client, partial(holds, client, f"{count} clicks"))
         client.close()
 
 
@@ -176,11 +186,11 @@ def test_a_holoviews_map_redraws_with_its_slider() -> None:
     with serving({"/hv": app("holoviews_app.py")}) as running:
         assert requests.get(f"{running.url}/hv", timeout=60).status_code == 200
         client = running.pull("/hv")
-        slider = next(model for model in client.document.models if "Slider" in type(model).__name__)
+        slider: Any = next(model for model in client.document.models if "Slider" in type(model).__name__)
         slider.value = 2.0
 
         def drawn() -> bool:
-            sources = client.document.select({"type": ColumnDataSource})
+            sources = [the(ColumnDataSource, model) for model in client.document.select({"type": ColumnDataSource})]
             return any(4.0 in list(next(iter(source.data.values()), [])) or _has(source, 16.0) for source in sources)
 
         until(client, drawn, "the curve is a parabola")
@@ -192,7 +202,7 @@ def _has(source: ColumnDataSource, number: float) -> bool:
 
 
 def login_app(doc: Document) -> None:
-    context = doc.session_context
+    context = the(BokehSessionContext, doc.session_context)
     doc.add_root(Div(text=f"{context.logout_url}", name="logout"))
 
 

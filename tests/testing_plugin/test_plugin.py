@@ -60,7 +60,8 @@ Run = Callable[..., RunningNotebook]
 
 
 def notebook(*sources: str) -> Any:
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
+    return nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
 
 
 def test_a_notebook_is_run_and_its_app_is_seen_moved_and_waited_for(run_notebook: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bokeh.document import Document
-from bokeh.models import Div
+from bokeh.models.widgets import Div
 
 from bokehmount.kernel.display import VIEW_MIME, live_bundle, opened_in_tab, static_bundle
 

@@ -60,7 +60,7 @@ def test_a_busy_main_thread_is_told_of_once_and_so_is_its_freedom() -> None:
             told.clear()
             done.clear()
             for name in ("first", "second"):
-                watch.call_soon_threadsafe(entrance.run, lambda name=name: done.append(name))  # type: ignore[misc]
+                watch.call_soon_threadsafe(entrance.run, lambda name=name: done.append(name))
             end = time.monotonic() + 0.4
             while time.monotonic() < end:  # a cell that runs
                 time.sleep(0.01)

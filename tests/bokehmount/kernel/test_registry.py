@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.layouts import column, row
-from bokeh.models import Div, Slider
+from bokeh.models.annotations import Title
+from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
 
 from bokehmount.apphost import Opening
@@ -23,6 +24,7 @@ from bokehmount.kernel.registry import Registry, Shown
 from bokehmount.kernel.sources import source_of
 from bokehmount.tokens import RequestInfo
 
+from ...kinds import the
 from ..doubles import Remembering, Wire, turns
 
 
@@ -282,7 +284,7 @@ async def test_a_new_model_in_a_cell_takes_the_place_of_the_old_one_which_surviv
     await turns(10)
     assert second.path == first.path and roots_of(second) == [new]
     assert old.document is None
-    old.title.text = "still usable"
+    the(Title, old.title).text = "still usable"
     (third,) = rig.cell(old, cell="c2")
     assert roots_of(third) == [old]
 

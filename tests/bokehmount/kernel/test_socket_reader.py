@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -47,6 +48,9 @@ class Reading:
         else:
             self.main.call_soon_threadsafe(self.seen.append, bytes(parts[0]))
 
+    def has_seen(self, count: int) -> bool:
+        return len(self.seen) >= count
+
     def send(self, *parts: bytes) -> None:
         self.other.sendall(b"".join(pack(parts)))
 
@@ -69,7 +73,7 @@ def test_a_free_main_thread_reads_itself() -> None:
         with reading() as it:
             for number in range(20):
                 it.send(str(number).encode())
-                await until(lambda number=number: len(it.seen) > number, "a message")
+                await until(partial(it.has_seen, number + 1), "a message")
             assert it.readers.count("main") > 15  # a machine under load may be late now and then
         await asyncio.sleep(0.01)
 

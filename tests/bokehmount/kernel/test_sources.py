@@ -15,7 +15,8 @@ from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, Div, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
 
 from bokehmount.kernel.sources import ACCEPTED, Source, source_of

@@ -99,7 +99,7 @@ def test_what_a_callback_prints_is_passed_on_together_but_not_late() -> None:
 def test_the_shell_is_told_also_where_it_says_that_this_is_the_cell() -> None:
     shell = Shell(SHOWED)
     changes: list[Any] = []
-    shell.set_parent = changes.append  # type: ignore[method-assign]
+    shell.set_parent = lambda parent: changes.append(parent)  # type: ignore[method-assign]
     with CellStage(shell, SHOWED, lambda *_: None).entered():
         assert changes == [SHOWED], "the streams may have a context in which there is no cell"
 

@@ -52,7 +52,8 @@ def kernel() -> Iterator[Kernel]:
 
 def channel_to(kernel: Kernel) -> LocalControlChannel:
     client = AsyncKernelClient()
-    client.load_connection_info({"ip": "127.0.0.1", "transport": "tcp", "control_port": kernel.port, "key": KEY})
+    key = KEY.decode()
+    client.load_connection_info({"ip": "127.0.0.1", "transport": "tcp", "control_port": kernel.port, "key": key})
     return LocalControlChannel(client)
 
 

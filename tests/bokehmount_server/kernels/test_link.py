@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
+from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.models import Slider
+from bokeh.models.widgets import Slider
 from bokeh.util.token import generate_jwt_token
 
 from bokehmount import wire
 from bokehmount.apphost import App, AppHost, Opening
 from bokehmount.assets import Asset
-from bokehmount.contexts import ApplicationContext
+from bokehmount.contexts import ApplicationContext, BokehSessionContext
 from bokehmount.errors import (
     AppError,
     AppNotFound,
@@ -36,7 +37,18 @@ from bokehmount.fragments import Writes
 from bokehmount.frames import Assembler
 from bokehmount.kernel.link_end import LinkEnd, hello
 from bokehmount.kernel.shortcut import Loans
-from bokehmount.link.messages import Ask, Disconnected, Failed, LinkMessage, RawFrames, Received, decode, encode, raw
+from bokehmount.link.messages import (
+    Ask,
+    Disconnected,
+    Failed,
+    LinkMessage,
+    Part,
+    RawFrames,
+    Received,
+    decode,
+    encode,
+    raw,
+)
 from bokehmount.link.turns import Turns
 from bokehmount.page import Place
 from bokehmount.session import ServerSession
@@ -47,7 +59,9 @@ from bokehmount_server.lending import Lender
 
 from ...bokehmount.doubles import Remembering, until
 from ...bokehmount.link.memory_carrier import joined
+from ...kinds import the
 
+NOT_LENT = "nothing is lent over a carrier that can't"
 PLACE = Place("/bokeh/kernels/k1/", "/bokeh/view/view.js")
 
 
@@ -69,8 +83,7 @@ class KernelSide:
         self.host.add(App(path, ApplicationContext(application, url=path, stage=Remembering()), "Title"))
 
     def _sliders(self, document: Document) -> None:
-        assert document.session_context is not None
-        self.seen.append(document.session_context.request)
+        self.seen.append(the(BokehSessionContext, document.session_context).request)
         document.add_root(Slider(start=0, end=100, value=0, name="slider"))
 
     def _broken(self, document: Document) -> None:
@@ -112,10 +125,14 @@ class BrowserSocket:
             if whole is not None:
                 self.heard.append(wire.decode(whole))
 
-    def lend(self, turns: Any, number: int) -> None:
-        raise AssertionError("nothing is lent over a carrier that can't")
+    def lend(self, turns: Turns, number: int) -> socket.socket | None:
+        raise AssertionError(NOT_LENT)
 
-    when_written = leave = lend
+    def when_written(self, call: Callable[[], object]) -> None:
+        raise AssertionError(NOT_LENT)
+
+    def leave(self, *, kernels: bool) -> None:
+        raise AssertionError(NOT_LENT)
 
     def end(self, code: CloseCode, reason: str) -> None:
         self.ended.append((code, reason))
@@ -165,13 +182,13 @@ class LentSocket(BrowserSocket):
         self.own.setblocking(False)
         self.through_server = 0
 
-    def lend(self, turns: Any, number: int) -> socket.socket:  # type: ignore[override]
+    def lend(self, turns: Turns, number: int) -> socket.socket:
         return self.own
 
-    def when_written(self, call: Callable[[], object]) -> None:  # type: ignore[override]
+    def when_written(self, call: Callable[[], object]) -> None:
         call()
 
-    def leave(self, *, kernels: bool) -> None:  # type: ignore[override]
+    def leave(self, *, kernels: bool) -> None:
         pass
 
     def write_bytes(self, writes: Writes) -> None:
@@ -220,7 +237,7 @@ class Rig:
 
 
 def opening(session_id: str = "s1", may_create: bool = True, **request: Any) -> Opening:
-    token = generate_jwt_token(session_id, signed=False)  # type: ignore[arg-type]
+    token = generate_jwt_token(ID(session_id), signed=False)
     return Opening(session_id, token, may_create, RequestInfo(**request))
 
 
@@ -334,7 +351,12 @@ async def test_the_kernel_renders_the_page_and_the_script(rig: Rig) -> None:
 
 @linked
 async def test_an_app_knows_the_request_as_the_server_had_it(rig: Rig) -> None:
-    request = {"arguments": {"n": [b"5", "ü".encode()]}, "headers": {"Host": "h"}, "path": "/p", "user": "ada"}
+    request: dict[str, Any] = {
+        "arguments": {"n": [b"5", "ü".encode()]},
+        "headers": {"Host": "h"},
+        "path": "/p",
+        "user": "ada",
+    }
     await rig.link.page("/sliders", opening(**request), PLACE)
     (seen,) = rig.kernel.seen
     assert (seen.arguments, seen.headers, seen.path, seen.user) == (*request.values(),)
@@ -429,11 +451,11 @@ async def test_who_gives_up_asking_leaves_no_question_behind(rig: Rig) -> None:
 async def test_a_browser_and_a_session_talk(rig: Rig) -> None:
     browser = await rig.look()
     (session,) = rig.kernel.sessions
-    slider = session.document.roots[0]
+    slider = the(Slider, session.document.roots[0])
     patch = {"kind": "ModelChanged", "model": slider.ref, "attr": "value", "new": 7}
     rig.link.receive(browser, wire.encode(wire.Message(wire.MessageType.PATCH_DOC, {"events": [patch]})))
     await until(lambda: "OK" in browser.types, "the answer")
-    assert slider.value == 7  # type: ignore[attr-defined]
+    assert slider.value == 7
     slider.title = "from Python"
     await until(lambda: "PATCH-DOC" in browser.types, "the change")
 
@@ -446,7 +468,12 @@ async def test_two_browsers_of_one_session_are_sent_one_message(rig: Rig) -> Non
     sent: list[Any] = []
     receive = rig.link.received
     rig.server_wire.receiver = rig.link
-    rig.link.received = lambda parts: (sent.append(parts), receive(parts))[1]  # type: ignore[method-assign]
+
+    def received(parts: Sequence[Part]) -> None:
+        sent.append(parts)
+        receive(parts)
+
+    rig.link.received = received  # type: ignore[method-assign]
     session.document.title = "new"
     await until(lambda: all("PATCH-DOC" in browser.types for browser in browsers), "the change")
     assert len(sent) == 1
@@ -531,7 +558,7 @@ async def test_a_message_after_the_sessions_end_closes_its_browser(rig: Rig) -> 
 async def test_an_app_that_moves_takes_its_browsers_along(rig: Rig) -> None:
     browser, other = await rig.look("s1"), await rig.look("s2")
     connections = rig.connections
-    rig.end.close_connections(connections[:1], CloseCode.ENDED, "its cell was run again", "/new")  # type: ignore[arg-type]
+    rig.end.close_connections(connections[:1], CloseCode.ENDED, "its cell was run again", "/new")
     await until(lambda: browser.ended, "its end")
     assert browser.ended == [(CloseCode.ENDED, "its cell was run again")] and other.ended == []
     assert ("closed", [browser], "its cell was run again", "/new") in rig.listener.heard
@@ -553,7 +580,7 @@ async def test_all_browsers_of_a_kernel_that_goes_are_closed(rig: Rig) -> None:
 async def test_what_a_callback_prints_reaches_its_own_views(rig: Rig) -> None:
     browser, _ = await rig.look("s1"), await rig.look("s2")
     connections = rig.connections
-    rig.end.output(connections[:1], "hello\n", error=False)  # type: ignore[arg-type]
+    rig.end.output(connections[:1], "hello\n", error=False)
     rig.end.output([], "nobody", error=False)
     await until(lambda: rig.listener.heard, "the text")
     assert rig.listener.heard == [("output", [browser], "hello\n", False)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bokeh.io import curdoc
-from bokeh.models import Button, CustomJS, Div, Slider
+from bokeh.models import CustomJS
+from bokeh.models.widgets import Button, Div, Slider
 
 slider = Slider(start=0, end=10, value=1, name="slider")
 button = Button(label="set to 8", name="button")

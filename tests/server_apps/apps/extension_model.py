@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bokeh.core.properties import Int, String
 from bokeh.io import curdoc
-from bokeh.models import Div
 from bokeh.models.ui import UIElement
+from bokeh.models.widgets import Div
 from bokeh.util.compiler import TypeScript
 
 CODE = """
@@ -64,7 +64,7 @@ told = Div(text="", name="told")
 def counted(attr: str, old: int, new: int) -> None:
     """Rename what is counted."""
     told.text = f"python saw {new}"
-    tally.label = "pears" if new % 2 == 0 else "apples"
+    tally.label = "pears" if new % 2 == 0 else "apples"  # type: ignore[assignment]  # declared as its property
 
 
 tally.on_change("count", counted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from bokeh.io import curdoc
-from bokeh.models import Div, FileInput
+from bokeh.models.widgets import Div, FileInput
 
 chosen = FileInput(accept=".txt", name="chosen")
 told = Div(text="nothing", name="told")

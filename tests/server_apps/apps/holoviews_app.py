@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import holoviews as hv
+import holoviews as hv  # type: ignore[import-untyped]
 from bokeh.io import curdoc
 
 hv.extension("bokeh")

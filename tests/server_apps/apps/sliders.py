@@ -6,7 +6,8 @@ import math
 
 from bokeh.io import curdoc
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, Slider
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Slider
 from bokeh.plotting import figure
 
 source = ColumnDataSource({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 2.0]}, name="source")

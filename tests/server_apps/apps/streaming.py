@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bokeh.io import curdoc
-from bokeh.models import ColumnDataSource, Div
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div
 from bokeh.plotting import figure
 
 source = ColumnDataSource({"x": [0], "y": [0]}, name="source")
@@ -25,7 +26,7 @@ def tick() -> None:
 
 def patch() -> None:
     source.patch({"y": [(0, -1)]})
-    doc.add_next_tick_callback(finish)
+    doc.add_next_tick_callback(finish)  # type: ignore[arg-type]  # it may be async
 
 
 async def finish() -> None:

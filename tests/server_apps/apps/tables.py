@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bokeh.io import curdoc
-from bokeh.models import ColumnDataSource, DataTable, Div, NumberEditor, TableColumn
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import DataTable, Div, NumberEditor, TableColumn
 
 source = ColumnDataSource({"fruit": ["apple", "pear", "plum"], "count": [1, 2, 3]}, name="source")
 columns = [TableColumn(field="fruit"), TableColumn(field="count", editor=NumberEditor())]

@@ -12,4 +12,5 @@ plot.line(list(range(len(NUMBERS))), NUMBERS)
 doc = curdoc()
 doc.add_root(plot)
 doc.title = "Many files"
-doc.template_variables["greeting"] = f"token says {doc.session_context.token_payload.get('fruit', 'nothing')}"
+payload = doc.session_context.token_payload  # type: ignore[union-attr]  # declared as the base class
+doc.template_variables["greeting"] = f"token says {payload.get('fruit', 'nothing')}"
