@@ -149,16 +149,21 @@ class Outbox:
         if type(data) is not dict or not all(type(values) is list and _plain(values) for values in data.values()):
             return False
         with self._mutex:
-            return self._join((event.model.id, event.attr), event.rollover, data, exclude)
+            return self._join((event.model.id, event.attr), event.rollover, data, [], exclude)
 
     def _join_stream(self, key: tuple[str, str], entry: _Entry) -> bool:
         columns = _columns(entry.rep["data"])
         if columns is None or entry.defines:
             return False
-        return self._join(key, entry.rep["rollover"], columns, entry.exclude)
+        return self._join(key, entry.rep["rollover"], columns, entry.buffers, entry.exclude)
 
     def _join(
-        self, key: tuple[str, str], rollover: Any, columns: dict[str, list[Any]], exclude: Hashable | None
+        self,
+        key: tuple[str, str],
+        rollover: Any,
+        columns: dict[str, list[Any]],
+        buffers: list[Buffer],
+        exclude: Hashable | None,
     ) -> bool:
         """Let an earlier stream of the same column source grow instead of sending one more event."""
         place = self._latest.get(key)
@@ -176,6 +181,7 @@ class Outbox:
             return False
         for name, values in columns.items():
             before[name].extend(values)
+        earlier.buffers.extend(buffers)
         return True
 
     def take(self) -> Patch | None:

@@ -217,6 +217,19 @@ def test_new_data_makes_what_was_streamed_before_it_needless() -> None:
     assert kinds in (["ColumnDataChanged", "ColumnsStreamed"], ["ModelChanged", "ColumnsStreamed"])
 
 
+def test_arrays_within_streams_that_join_all_travel() -> None:
+    data = source(x=[np.zeros(2)])
+    rig = Rig(data)
+    for number in range(3):
+        data.stream({"x": [np.full(2, float(number))]})
+    browser = Document.from_json(rig.document.to_json())
+    message = rig.message()
+    assert len(message.content["events"]) == 1 and len(message.buffers) == 3
+    the(ColumnDataSource, browser.roots[0]).data = {"x": [np.zeros(2)]}
+    browser.apply_json_patch(message.payload)
+    assert [list(xs) for xs in the(ColumnDataSource, browser.roots[0]).data["x"]] == [[0, 0], [0, 0], [1, 1], [2, 2]]
+
+
 def test_what_the_user_streamed_is_left_as_it_was() -> None:
     data = source()
     Rig(data)
@@ -453,6 +466,7 @@ step = st.one_of(
     st.tuples(st.just("tag"), st.integers(0, 3), st.integers(0, 3)),
     st.tuples(st.just("stream"), stream, st.sampled_from([None, 4])),
     st.tuples(st.just("array"), stream, st.sampled_from([None, 4])),
+    st.tuples(st.just("lines"), st.lists(stream, min_size=1, max_size=2), st.sampled_from([None, 4])),
     st.tuples(st.just("patch"), number),
     st.tuples(st.just("data"), stream),
     st.tuples(st.just("array data"), stream),
@@ -479,6 +493,8 @@ def perform(rig: Rig, box: Column, data: ColumnDataSource, what: tuple[Any, ...]
             data.stream({"x": list(xs), "y": list(xs)}, rollover)
         case ("array", xs, rollover):
             data.stream({"x": np.array(xs), "y": np.array(xs)}, rollover)
+        case ("lines", more, rollover):  # as MultiLine has them
+            the(ColumnDataSource, data.tags[0]).stream({"xs": [np.array(xs) for xs in more]}, rollover)
         case ("patch", value) if len(data.data["x"]):
             data.patch({"x": [(0, value)], "y": [(slice(0, 1), [value])]})
         case ("data", xs):
@@ -504,6 +520,7 @@ def perform(rig: Rig, box: Column, data: ColumnDataSource, what: tuple[Any, ...]
 @given(st.lists(step, max_size=25))
 def test_whatever_is_done_a_browser_ends_with_what_the_document_holds(steps: list[tuple[Any, ...]]) -> None:
     data = source(x=[0.0], y=[0.0])
+    data.tags = [source(xs=[])]
     box = column(Div(text="1"), Slider(start=0, end=1, value=0), tags=[data])
     rig = Rig(box)
     browser = Document.from_json(rig.document.to_json())
