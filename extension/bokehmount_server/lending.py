@@ -109,7 +109,7 @@ class LentStream:
         number: the connection's
     """
 
-    __slots__ = ("_is_closing", "_number", "_stream", "_turns", "_waiting", "is_kernels")
+    __slots__ = ("_is_closing", "_is_kernels", "_number", "_stream", "_turns", "_waiting")
 
     def __init__(self, stream: Any, turns: Turns, number: int) -> None:
         self._stream = stream
@@ -117,7 +117,7 @@ class LentStream:
         self._number = number
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._is_closing = False
-        self.is_kernels = False
+        self._is_kernels = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -133,7 +133,7 @@ class LentStream:
         return done
 
     def _write(self, data: bytes) -> asyncio.Future[None] | None:
-        if not self.is_kernels or self._stream.closed():  # then it raises
+        if not self._is_kernels or self._stream.closed():  # then it raises
             return self._start(data)
         if not self._turns.take(self._number):
             return None
@@ -172,6 +172,12 @@ class LentStream:
                 done.set_result(None)
         if self._is_closing:
             self._end()
+
+    def leave(self, *, kernels: bool) -> None:
+        """Whether the kernel may write from now on, until further notice; nothing of ours is being written then."""
+        if kernels:
+            self._turns.give_back(self._number)  # a frame of ours may have been written with others behind it
+        self._is_kernels = kernels
 
     @property
     def has_to_wait(self) -> bool:

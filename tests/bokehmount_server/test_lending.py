@@ -39,7 +39,7 @@ class Line:
         self.kernels = own.dup()
         self.stream = IOStream(own)
         self.lent = LentStream(self.stream, turns, NUMBER)
-        self.lent.is_kernels = True
+        self.lent.leave(kernels=True)
 
     def heard(self) -> bytes:
         try:
@@ -93,10 +93,25 @@ def test_the_rest_of_the_kernels_frame_comes_before_a_frame_that_waits(path: str
             assert kernel.takes(NUMBER)
             line.kernels.send(b"half a fr")
             waiting = line.lent.write(b"pong")
-            line.lent.is_kernels = False  # the rest has come over the link
+            line.lent.leave(kernels=False)  # the rest has come over the link
             await line.stream.write(b"ame")
             await asyncio.wait_for(waiting, 5)
             assert line.heard() == b"half a framepong"
+
+    asyncio.run(main())
+
+
+def test_a_turn_is_given_back_also_when_a_message_was_written_behind_the_frame(path: str) -> None:
+    async def main() -> None:
+        async with lent(path) as (line, kernel):
+            line.lent.write(bytes(4 << 20))
+            line.lent.leave(kernels=False)
+            last = line.stream.write(b"a message")
+            while not last.done():
+                line.heard()
+                await asyncio.sleep(0)
+            line.lent.leave(kernels=True)
+            assert kernel.is_free(NUMBER)
 
     asyncio.run(main())
 
