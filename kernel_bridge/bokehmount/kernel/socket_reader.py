@@ -13,6 +13,7 @@ import select
 import socket
 import threading
 from array import array
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -70,6 +71,7 @@ class SocketReader:
         self._came = came
         self._reader = PartsReader()
         self._reading = threading.Lock()
+        self._to_hand_over: deque[list[Part]] = deque()  # of what the main thread has read
         self._main_has_read = False  # since the I/O thread looked
         self._handed_over = 0  # how often messages went to the main thread that it has not come to yet
         self._is_over = False
@@ -103,12 +105,17 @@ class SocketReader:
                 return
             if self._handed_over:
                 return  # what came before is in the loop's queue already
-            messages = self._read()
+            self._to_hand_over += self._read()
             self._main_has_read = True
         finally:
             self._reading.release()
-        for parts in messages:
-            self._received(parts)
+        if len(self._to_hand_over) > 1:  # the first may raise, or run the loop itself, and others come after the second
+            self._main.call_soon(self._hand_over)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._to_hand_over:
+            self._received(self._to_hand_over.popleft())
 
     def _caught_up(self) -> None:
         with self._reading:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -224,5 +225,44 @@ def test_descriptors_that_nobody_asked_for_are_closed() -> None:
             other.settimeout(5)
             assert other.recv(1) == b""
             other.close()
+
+    asyncio.run(main())
+
+
+def test_one_that_raises_stops_no_other() -> None:
+    async def main() -> None:
+        raised: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: raised.append(context["exception"]))
+        with reading() as it:
+
+            def received(parts: list[Part]) -> None:
+                it.received(parts)
+                if it.seen[-1:] == [b"1"]:
+                    raise asyncio.CancelledError
+
+            it.reader._received = received
+            it.other.sendall(b"".join(piece for number in (b"0", b"1", b"2", b"3") for piece in pack([number])))
+            await until(partial(it.has_seen, 4), "all")
+            assert it.seen == [b"0", b"1", b"2", b"3"]
+
+    asyncio.run(main())
+
+
+def test_a_callback_that_runs_the_loop_itself_sees_the_next_first() -> None:
+    """As with nest_asyncio, which notebooks use."""
+
+    async def main() -> None:
+        with reading() as it:
+
+            def received(parts: list[Part]) -> None:
+                it.received(parts)
+                if it.seen[-1:] == [b"1"]:
+                    it.send(b"3")
+                    it.reader._main_is_free()
+
+            it.reader._received = received
+            it.other.sendall(b"".join(piece for number in (b"1", b"2") for piece in pack([number])))
+            await until(partial(it.has_seen, 3), "all")
+            assert it.seen == [b"1", b"2", b"3"]
 
     asyncio.run(main())
