@@ -19,7 +19,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketP
 from bokehmount import wire
 from bokehmount.errors import BokehMountError, CloseCode
 from bokehmount.fragments import Writes, websocket_bytes
-from bokehmount.frames import Assembler, TooBig
+from bokehmount.frames import Assembler, Frames, TooBig
 from bokehmount.link.messages import Part, RawFrames, raw
 from bokehmount.link.stream import VECTOR, after
 
@@ -154,6 +154,7 @@ class ViewerSocket:
         self._waiting = 0
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
+        self._early: list[Frames] | None = []  # what comes before the door knows of this viewer
         socket.set_nodelay(True)
         self._stream = socket.heard_by(self.on_message)
         self._lent: LentStream | None = None
@@ -171,6 +172,9 @@ class ViewerSocket:
         try:
             await asyncio.sleep(0)
             self.write([raw(wire.encode(wire.ack()))])
+            early, self._early = self._early or (), None
+            for frames in early:
+                self._door.receive(self, frames)
             await connecting
         except Exception as error:
             self._socket.fail(error)
@@ -187,7 +191,10 @@ class ViewerSocket:
             if frames is not None:
                 if frames[0] and '"PATCH-DOC"' in str(frames[0]):
                     self._say_active()
-                self._door.receive(self, frames)
+                if self._early is not None:
+                    self._early.append(frames)
+                else:
+                    self._door.receive(self, frames)
         except Exception as error:
             self._over = True
             self._socket.fail(error)
@@ -221,14 +228,15 @@ class ViewerSocket:
             self.write_bytes(websocket_bytes(messages))
             return
         for place, frame in ((place, frame) for frames in messages for place, frame in enumerate(frames)):
-            if not self._over:
+            if not self._over and not self._reads_too_slowly():
                 self._write_compressed(frame, binary=place >= 3 and place % 2 == 0)
 
     def _write_compressed(self, frame: Part, *, binary: bool) -> None:
         try:
-            self._socket.write_message(bytes(frame) if binary else str(frame, "utf-8"), binary)
+            written = self._socket.write_message(bytes(frame) if binary else str(frame, "utf-8"), binary)
         except WebSocketClosedError:  # on_close follows
             return
+        self._wait_for(written, len(frame))
 
     def write_bytes(self, writes: Writes) -> None:
         """Send what `websocket_bytes` made."""
@@ -236,9 +244,7 @@ class ViewerSocket:
         is_rest = self._lent is not None and self._lent.has_to_wait  # a close frame perhaps, which comes after it
         if not is_rest and (self._over or connection is None or connection.is_closing()):
             return
-        if self._waiting > self._socket.limits.queue:
-            self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
-            self._abort_soon()
+        if self._reads_too_slowly():
             return
         stream = self._stream
         try:
@@ -248,11 +254,23 @@ class ViewerSocket:
         except Exception:  # it closed in this moment; on_close follows
             return
         if rest and not written.done():
-            size = sum(map(len, rest))
-            self._waiting += size
-            written.add_done_callback(lambda _: self._written(size))
+            self._wait_for(written, sum(map(len, rest)))
 
-    def _written(self, count: int) -> None:
+    def _reads_too_slowly(self) -> bool:
+        """Whether more waits than may; the view is told so."""
+        if self._waiting <= self._socket.limits.queue:
+            return False
+        self.end(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
+        self._abort_soon()
+        return True
+
+    def _wait_for(self, written: asyncio.Future[None], count: int) -> None:
+        self._waiting += count
+        written.add_done_callback(lambda done: self._written(done, count))
+
+    def _written(self, written: asyncio.Future[None], count: int) -> None:
+        if not written.cancelled():
+            written.exception()  # it closed meanwhile; on_close follows
         self._waiting -= count
         call, self._when_written = self._when_written, None
         if call is not None:
@@ -285,7 +303,7 @@ class ViewerSocket:
     def leave(self, *, kernels: bool) -> None:
         """See `bokehmount_server.lending.Owner`."""
         if self._lent is not None:
-            self._lent.is_kernels = kernels
+            self._lent.leave(kernels=kernels)
 
 
 def _sent(connection: socket.socket, writes: Writes) -> Writes:

