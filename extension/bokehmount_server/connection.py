@@ -160,6 +160,8 @@ class ServerConnection:
 class _Alone:
     """Carries messages to connections one by one."""
 
+    is_full = False
+
     def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
         parts = [raw(frames) for frames in messages]
         for connection in connections:

@@ -106,6 +106,9 @@ class LocalDoor:
         """A file below ``static/``."""
         return read_asset(path)
 
+    is_full = False
+    """A session's thread is the one that writes, so it can't wait: a viewer that reads too slowly is cut off."""
+
     def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
         """Send messages to viewers: made into bytes once for all of them."""
         parts = [raw(frames) for frames in messages]

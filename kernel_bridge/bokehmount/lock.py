@@ -42,7 +42,7 @@ class DocumentLock:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release()  # it was handed to us in the same moment
-            else:
+            elif turn in self._waiting:  # else it was passed over already
                 self._waiting.remove(turn)
             raise
 

@@ -24,16 +24,19 @@ class SessionCallbacks:
         run: what runs one; gives an awaitable where the callback does, and lets no exception of the callback out
     """
 
-    __slots__ = ("_handles", "_loop", "_run", "_tasks")
+    __slots__ = ("_handles", "_is_over", "_loop", "_run", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
         self._loop = loop
         self._run = run
         self._handles: dict[str, asyncio.Handle] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._is_over = False
 
     def add(self, callback: SessionCallback) -> None:
-        """Schedule a callback.  Call it on the loop's thread."""
+        """Schedule a callback.  Call it on the loop's thread; after `remove_all` nothing happens."""
+        if self._is_over:
+            return
         match callback:
             case PeriodicCallback():
                 self._tick_later(callback, self._loop.time())
@@ -51,7 +54,8 @@ class SessionCallbacks:
             handle.cancel()
 
     def remove_all(self) -> None:
-        """Forget all callbacks and cancel those that are awaiting something."""
+        """Forget all callbacks and cancel those that are awaiting something; no more are taken."""
+        self._is_over = True
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()

@@ -42,7 +42,7 @@ from .outbox import Outbox
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
-from .stage import USER_ERRORS, LogStage, Stage
+from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage
 from .wire import Message, MessageType
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Outlet(Protocol):
         A session calls it from its own thread, and where edits are sent from the middle of a cell, from the thread
         that ``flush_later`` named.
         """
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that `deliver` lets the session's own thread wait."""
 
 
 class Connection(Protocol):
@@ -409,7 +413,7 @@ class ServerSession:
     async def _when_free(self, work: Callable[[], T | Awaitable[T]]) -> T:
         try:
             await self._lock.acquire()
-        except asyncio.CancelledError:
+        except BaseException:
             self.unblock_expiration()
             raise
         result = self._holding(work)
@@ -467,7 +471,7 @@ class ServerSession:
         try:
             with self.stage.entered():
                 result = callback(*args)
-        except USER_ERRORS as error:
+        except CALLBACK_ERRORS as error:
             self.stage.raised(error, _name(callback))
         else:
             if inspect.isawaitable(result):
@@ -484,7 +488,7 @@ class ServerSession:
         try:
             with self.stage.entered():
                 result = callback()
-        except USER_ERRORS as error:
+        except CALLBACK_ERRORS as error:
             self.stage.raised(error, _name(callback))
             return None
         return self._awaited(result, callback) if inspect.isawaitable(result) else None
@@ -535,9 +539,17 @@ class ServerSession:
             return
         self._outbox.add(event, exclude)
         self._note(event, exclude)
-        if not self._gathering and not self._flush_is_due:
+        if self._gathering:
+            return
+        if any(connection.outlet.is_full for connection in self._pulled):
+            self.flush()  # here, where it may wait
+        elif not self._flush_is_due:
             self._flush_is_due = True
-            self._flush_later(self.flush)
+            try:
+                self._flush_later(self.flush)
+            except BaseException:  # the user has interrupted the cell
+                self._flush_is_due = False
+                raise
 
     def send_events(self, events: Sequence[DocumentPatchedEvent]) -> None:
         """Send these events to all connections now, without telling the Document's own listeners."""
@@ -563,23 +575,31 @@ class ServerSession:
 
     def flush(self) -> None:
         """Send what was gathered.  Safe on any thread."""
-        with self._sending:
-            self._flush_is_due = False
-            patch, answers = self._outbox.take(), self._answers
-            if patch is None and not answers:
-                return
-            self._answers = []
-            groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[SentFrames]]] = {}
-            for connection in self._pulled | {connection for connection, _ in answers}:
-                messages: list[SentFrames] = [frames for whom, frames in answers if whom is connection]
-                if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
-                    messages.append(frames)
-                if messages:
-                    outlet = connection.outlet
-                    key = (id(outlet), *map(id, messages))
-                    groups.setdefault(key, (outlet, [], messages))[1].append(connection)
-            for outlet, connections, messages in groups.values():
-                outlet.deliver(connections, messages)
+        if not self._sending.acquire(blocking=self._on_owner_thread()):
+            self._flush_later(self.flush)  # the owner is sending, and perhaps waits for this very thread to write
+            return
+        try:
+            self._send_gathered()
+        finally:
+            self._sending.release()
+
+    def _send_gathered(self) -> None:
+        self._flush_is_due = False
+        patch, answers = self._outbox.take(), self._answers
+        if patch is None and not answers:
+            return
+        self._answers = []
+        groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[SentFrames]]] = {}
+        for connection in self._pulled | {connection for connection, _ in answers}:
+            messages: list[SentFrames] = [frames for whom, frames in answers if whom is connection]
+            if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
+                messages.append(frames)
+            if messages:
+                outlet = connection.outlet
+                key = (id(outlet), *map(id, messages))
+                groups.setdefault(key, (outlet, [], messages))[1].append(connection)
+        for outlet, connections, messages in groups.values():
+            outlet.deliver(connections, messages)
 
     def _reply(self, connection: Connection, message: Message) -> None:
         """Answer, together with what the request caused, when what is being done is done."""

@@ -5,18 +5,22 @@ A server writes to its log; a kernel routes prints and tracebacks to the cell th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ("USER_ERRORS", "LogStage", "Stage", "user_traceback")
+__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "LogStage", "Stage", "user_traceback")
 
 log = logging.getLogger("bokehmount")
 
 USER_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
 """What user code raises and nobody else may suffer from: ``sys.exit()`` in an app ends no kernel and no server."""
+
+CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
+"""The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
 
 _OURS = str(Path(__file__).resolve().parent)
 

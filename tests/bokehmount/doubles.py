@@ -47,6 +47,8 @@ class Wire:
         calls: each call of ``deliver``: to whom, and the messages' types
     """
 
+    is_full: bool = False
+
     def __init__(self) -> None:
         self.calls: list[tuple[list[Browser], list[str]]] = []
         self.under_way: list[tuple[Browser, SentFrames]] = []

@@ -74,6 +74,21 @@ def test_who_gives_up_waiting_is_forgotten() -> None:
     asyncio.run(main())
 
 
+def test_who_is_cancelled_in_the_moment_of_its_release_is_only_cancelled() -> None:
+    async def main() -> None:
+        lock = DocumentLock()
+        await lock.acquire()
+        waiting = asyncio.create_task(lock.acquire())
+        await turns(1)
+        waiting.cancel()
+        lock.release()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert lock.try_acquire()
+
+    asyncio.run(main())
+
+
 def test_who_is_cancelled_in_the_moment_of_getting_it_passes_it_on() -> None:
     async def main() -> None:
         lock = DocumentLock()

@@ -216,3 +216,15 @@ def test_it_is_run_by_what_the_session_gives() -> None:
         assert seen == [callback.callback]
 
     asyncio.run(main())
+
+
+def test_what_comes_after_the_end_never_runs() -> None:
+    async def test(callbacks: SessionCallbacks) -> None:
+        ran: list[int] = []
+        callbacks.remove_all()
+        for callback in (next_tick(lambda: ran.append(1)), periodic(lambda: ran.append(2), 1)):
+            callbacks.add(callback)
+        await asyncio.sleep(0.02)
+        assert ran == []
+
+    scheduled(test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from bokehmount import __version__, settling, wire
 from bokehmount.errors import CloseCode, ProtocolError
+from bokehmount.frames import SentFrames
 from bokehmount.session import ServerSession
 from bokehmount.wire import Message, MessageType
 
@@ -543,6 +544,26 @@ async def test_a_function_that_raises_frees_the_lock_and_its_changes_are_sent(ri
 
 
 @lived
+async def test_a_callback_that_asks_a_cancelled_task_is_told_so_and_stops_nothing(rig: Rig) -> None:
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    rig.slider.on_change("value", lambda attr, old, new: cancelled.result())
+    browser = rig.browser()
+    browser.change("slider", "value", 7)
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        cancelled.result()
+
+    rig.document.add_periodic_callback(beat, 1)
+    await until(lambda: len(beats) > 2, "the third beat")
+    browser.outlet.pass_on()
+    assert rig.slider.value == 7 and browser.answers[-1] == "OK"
+    assert {error for error, _ in rig.stage.errors} == {"CancelledError()"}
+
+
+@lived
 async def test_an_async_function_that_raises_or_is_cancelled_frees_the_lock(rig: Rig) -> None:
     async def fails() -> None:
         await asyncio.sleep(0)
@@ -596,6 +617,74 @@ async def test_a_pull_between_two_edits_is_followed_only_by_the_later_one(rig: R
     await turns()
     late.outlet.pass_on()
     assert late.document.get_model_by_name("source").data == {"x": [0.0, 1.0, 2.0]}  # type: ignore[union-attr]
+
+
+def test_another_thread_never_waits_for_the_owner_that_sends() -> None:
+    """The owner may wait for room on a link, which only that thread can make."""
+
+    class Slow(Wire):
+        def deliver(self, connections: Sequence[Browser], messages: Sequence[SentFrames]) -> None:
+            super().deliver(connections, messages)
+            if later:
+                thread = threading.Thread(target=later.pop())
+                thread.start()
+                thread.join(5)
+                waited.append(thread.is_alive())
+
+    later: list[Callable[[], None]] = []
+    waited: list[bool] = []
+
+    async def main() -> None:
+        rig = Rig(flush_later=later.append)
+        browser = rig.browser(Slow())
+        rig.slider.value = 1
+        assert len(later) == 1
+        rig.session.flush()
+        assert waited == [False] and len(later) == 1, "it tries again"
+        rig.slider.value = 2
+        later.pop()()
+        browser.outlet.pass_on()
+        assert value_of(browser) == 2
+        rig.session.destroy()
+
+    asyncio.run(main())
+
+
+def test_an_edit_waits_where_it_is_made_for_an_outlet_that_is_full() -> None:
+    async def main() -> None:
+        later: list[Callable[[], None]] = []
+        rig = Rig(flush_later=later.append)
+        browser = rig.browser()
+        browser.outlet.is_full = True
+        rig.slider.value = 1
+        assert later == []
+        browser.outlet.pass_on()
+        assert value_of(browser) == 1
+        rig.session.destroy()
+
+    asyncio.run(main())
+
+
+def test_an_interrupted_edit_silences_no_later_one() -> None:
+    async def main() -> None:
+        later: list[Callable[[], None]] = []
+
+        def interrupted(flush: Callable[[], None]) -> None:
+            if rig.slider.value == 1:
+                raise KeyboardInterrupt
+            later.append(flush)
+
+        rig = Rig(flush_later=interrupted)
+        browser = rig.browser()
+        with pytest.raises(KeyboardInterrupt):
+            rig.slider.value = 1
+        rig.slider.value = 2
+        later.pop()()
+        browser.outlet.pass_on()
+        assert value_of(browser) == 2
+        rig.session.destroy()
+
+    asyncio.run(main())
 
 
 @lived

@@ -25,6 +25,7 @@ class ControlCarrier:
     """One link's carrier.  Made by `ControlDoor`."""
 
     name = "control"
+    is_full = False  # its channel takes all
 
     def __init__(self, kernel: Any, link: str, ident: list[bytes], parent: dict[str, Any]) -> None:
         self._kernel = kernel

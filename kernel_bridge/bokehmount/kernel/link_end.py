@@ -66,6 +66,14 @@ class KernelApps(Protocol):
         """End an app, as its user asked."""
 
 
+class KernelCarrier(Carrier, Protocol):
+    """A carrier, as its kernel's end sees it."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that `send` waits, on other threads than the carrier's own."""
+
+
 class KernelConnection:
     """A browser's WebSocket, which the server ends for us."""
 
@@ -96,7 +104,7 @@ class LinkEnd:
         apps: KernelApps,
         main: asyncio.AbstractEventLoop,
         watch: asyncio.AbstractEventLoop,
-        carrier: Carrier,
+        carrier: KernelCarrier,
         on_lost: Callable[[LinkEnd], None],
         loans: Loans | None = None,
     ) -> None:
@@ -284,6 +292,11 @@ class LinkEnd:
                     self._pass_on(connections, writes)
         else:  # the server works beside us
             self._pass_on(connections, writes)
+
+    @property
+    def is_full(self) -> bool:
+        """See `bokehmount.session.Outlet`."""
+        return self._carrier.is_full
 
     def _pass_on(self, connections: Sequence[KernelConnection], writes: Writes) -> None:
         for connection in connections:

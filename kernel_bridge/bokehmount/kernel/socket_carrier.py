@@ -113,6 +113,11 @@ class SocketCarrier:
                 self._keep(rest)
                 self._loop.call_soon_threadsafe(self._watch_writable)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `send` waits."""
+        return self._waiting_size > QUEUE
+
     def _write(self, pieces: Sequence[Part]) -> Sequence[Part]:
         """Write while the server reads along; gives the rest, which is the I/O thread's to write."""
         try:

@@ -18,6 +18,7 @@ class MemoryCarrier:
     """
 
     name = "memory"
+    is_full = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
