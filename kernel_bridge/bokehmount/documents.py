@@ -22,6 +22,9 @@ __all__ = ("TITLE", "key_of", "references", "release", "replace", "to_json", "to
 TITLE: Final[Key] = ("", "title")
 """The Document's title, which no model has."""
 
+_IS_GZIPPED: Final = hasattr(Buffer, "to_compressed_bytes")
+"""Whether this Bokeh has its arrays within JSON as base64 of gzip: since 3.8; before, as base64."""
+
 _OF_COLUMNS: Final = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
@@ -32,8 +35,9 @@ def to_json(document: Document) -> orjson.Fragment:
 
 def _inline(value: Any) -> Any:
     if isinstance(value, Buffer):
-        # Bokeh's form is gzip in base64; level 0 is the form without the time it takes
-        return base64.b64encode(gzip.compress(value.data, 0, mtime=1)).decode()
+        # level 0 is the form without the time it takes
+        data = gzip.compress(value.data, 0, mtime=1) if _IS_GZIPPED else value.data
+        return base64.b64encode(data).decode()
     return plain(value)
 
 

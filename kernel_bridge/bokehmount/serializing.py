@@ -118,20 +118,28 @@ class ModelSerializer(Serializer):
 
 def serialized(document: Document) -> Serialized[Any]:
     """What ``document.to_json()`` gives, made with a `ModelSerializer`; its models count as sent from now on."""
-    if not set(DocJson.__annotations__) <= _PARTS:
+    parts_there_are = set(DocJson.__annotations__)
+    if not parts_there_are <= _PARTS:
         return document.to_json()  # this Bokeh's Documents have parts that we don't know
     serializer = ModelSerializer()
     known = HasProps.model_class_reverse_map.values()
     own_classes = [cls for cls in known if getattr(cls, "__data_model__", False) and is_DataModel(cls)]
-    parts = {
-        # BokehJS has to know a class before it meets a model of it, so they are encoded first
-        "defs": serializer.encode(own_classes),
-        "config": serializer.encode(document.config),
-        "roots": serializer.encode(document.roots),
-        "callbacks": serializer.encode(document.callbacks.js_event_callbacks),
-    }
-    for name, holds in (("defs", own_classes), ("callbacks", document.callbacks.js_event_callbacks)):
-        if not holds:
-            del parts[name]
+    callbacks = _js_event_callbacks(document)
+    parts: dict[str, Any] = {"version": bokeh.__version__, "title": document.title}
+    if own_classes:  # BokehJS has to know a class before it meets a model of it, so they are encoded first
+        parts["defs"] = serializer.encode(own_classes)
+    if "config" in parts_there_are:  # since Bokeh 3.8
+        parts["config"] = serializer.encode(document.config)
+    parts["roots"] = serializer.encode(document.roots)
+    if callbacks:
+        parts["callbacks"] = serializer.encode(callbacks)
     document.models.flush_synced()
-    return Serialized({"version": bokeh.__version__, "title": document.title, **parts}, serializer.buffers)
+    return Serialized(parts, serializer.buffers)
+
+
+def _js_event_callbacks(document: Document) -> Any:
+    callbacks = document.callbacks
+    try:
+        return callbacks.js_event_callbacks
+    except AttributeError:  # before Bokeh 3.9
+        return vars(callbacks)["_js_event_callbacks"]

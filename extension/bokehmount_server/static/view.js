@@ -213,7 +213,7 @@
         if (isShell) {
           location.replace(address(true));
         } else {
-          if ((state === "lost" || state === "loggedout") && lostEvent !== null) lostEvent.reconnect();
+          if ((state === "lost" || state === "loggedout") && lostEvent !== null) comeBackTo(lostEvent);
           show("ready", "");
         }
         break;
@@ -255,16 +255,27 @@
   // BokehJS gives up after five tries, and goes on trying where there is nothing any more: whether to try is decided here,
   // where the reason is known, and one notice of it is enough.
   let lostEvent = null;
+  const lossHeard = new WeakSet();
   const known = new WeakSet();
+
+  /** The session goes on: BokehJS before 3.8 can't connect again, so there the page is loaded again. */
+  function comeBackTo(event) {
+    if (event.reconnect) event.reconnect();
+    else location.replace(address(true));
+  }
 
   function steer() {
     for (const doc of (window.Bokeh && window.Bokeh.documents) || []) {
-      if (doc._config == null) continue; // it is being read; asking for its configuration would raise
+      if (!lossHeard.has(doc)) {
+        lossHeard.add(doc);
+        doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
+      }
+      // it is being read, and asking for its configuration would raise; or this BokehJS has none
+      if (doc._config == null) continue;
       // not synced: the app's own Document in Python is not concerned
       doc.config.setv({ notify_connection_status: false, reconnect_session: !FINAL.has(state) }, { sync: false });
       if (known.has(doc)) continue;
       known.add(doc);
-      doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
       doc.on_event("client_reconnected", () => { lostEvent = null; });
       // a Document that is read anew has its configuration anew, and BokehJS looks at it at once
       const replace = doc.replace_with_json.bind(doc);
