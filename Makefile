@@ -1,6 +1,6 @@
 # make demo   JupyterLab with live Bokeh apps, in a .venv of its own
-# make test   everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, and a short
-#             look whether each benchmark runs
+# make test   everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, some of them
+#             again with the oldest versions of what we build on, and a short look whether each benchmark runs
 # Both can be run again at once: what is up to date is left alone.
 
 PYTHON ?= python3
@@ -11,6 +11,9 @@ LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LA
 # Browser and nginx are looked for first and apart, so that the command stops where there is none.
 WITH_BROWSER = chromium="$$(tools/chromium)" && \
 	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
+
+# What depends most on other packages' versions.
+WITH_OLDEST := tests/live tests/browser/test_views.py tests/browser/test_trouble.py
 
 WITH_NGINX = nginx="$$(tools/nginx)" && export NGINX="$$nginx" &&
 
@@ -23,8 +26,9 @@ help:
 demo: .venv/.demo
 	tools/demo
 
-test: lint .tools/node_modules/.bin/configurable-http-proxy
+test: lint .tools/node_modules/.bin/configurable-http-proxy .tools/oldest/.made
 	$(WITH_NGINX) $(WITH_BROWSER) $(BIN)/python -m pytest
+	$(WITH_BROWSER) PYTHONPATH="$(CURDIR)/.tools/oldest" $(BIN)/python -m pytest $(WITH_OLDEST)
 	$(BIN)/python -m benchmarks --smoke
 
 lint: .venv/.test
@@ -62,6 +66,10 @@ $(LAB)/node_modules/.yarn-state.yml: $(LAB)/package.json $(LAB)/yarn.lock | .ven
 
 $(LAB)/dist/package.json: $(LAB)/node_modules/.yarn-state.yml $(LAB_SOURCES)
 	tools/labextension build:prod
+
+.tools/oldest/.made: tests/oldest.txt | .venv/.test
+	tools/oldest
+	touch $@
 
 .tools/node_modules/.bin/configurable-http-proxy:
 	mkdir -p .tools

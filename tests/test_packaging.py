@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -132,3 +133,13 @@ def version_of_front_end() -> str:
     version = json.loads((ROOT / "labextension/package.json").read_text())["version"]
     assert isinstance(version, str)
     return version
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_taken() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    taken = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    tested = [line for line in (ROOT / "tests/oldest.txt").read_text().splitlines() if not line.startswith("#")]
+    for line in tested:
+        name, version = line.split("==")
+        assert any(re.match(rf"{name}>={re.escape(version)}(,|$)", wish) for wish in taken), line
+    assert len(tested) == len(project["dependencies"]) + 1  # and ipykernel
