@@ -75,6 +75,8 @@ class BokehMount(ExtensionApp):
         config=True
     )
 
+    _is_joined = False
+
     @classmethod
     def get_extension_package(cls) -> str:
         """The package by whose name servers enable this extension."""
@@ -116,6 +118,7 @@ class BokehMount(ExtensionApp):
         )
         assert server.event_logger is not None, "the server makes it before its extensions"
         server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
+        self._is_joined = True
 
     def initialize_handlers(self) -> None:
         """Say where things are."""
@@ -155,7 +158,9 @@ class BokehMount(ExtensionApp):
             kernel.last_activity = now
 
     async def stop_extension(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind.  A server calls it also where loading has failed, and does not end if it raises."""
+        if not self._is_joined:
+            return
         if self.serverapp is not None and self.serverapp.event_logger is not None:
             self.serverapp.event_logger.remove_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
         await self.hosted.close()

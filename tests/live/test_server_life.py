@@ -157,3 +157,10 @@ async def test_a_server_that_ends_leaves_nothing_and_one_that_comes_back_finds_n
         await notebook.close()
     for sign in ("never retrieved", "Exception in callback"):
         assert sign not in server.log.read_text()
+
+
+def test_a_server_whose_settings_are_wrong_says_so_and_can_be_stopped(tmp_path: Path) -> None:
+    server = JupyterServer(tmp_path, config={"BokehMount": {"apps": {"/app": "no-such-app.py"}}})
+    with running(server):
+        server.stop()
+    assert "no-such-app.py" in server.log.read_text()
