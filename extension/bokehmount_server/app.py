@@ -163,8 +163,10 @@ class BokehMount(ExtensionApp):
             return
         if self.serverapp is not None and self.serverapp.event_logger is not None:
             self.serverapp.event_logger.remove_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
-        await self.hosted.close()
-        await self.links.close()
+        try:
+            await self.hosted.close()
+        finally:
+            await self.links.close()
 
 
 class _Teller(LinkListener):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -40,6 +39,8 @@ __all__ = ("AppsHandler", "HostedApps", "IndexHandler")
 
 _RESERVED: Final = ("/", "/api", "/kernels", "/static", "/view")
 _CHECK: Final = 5.0
+_PATIENCE: Final = 5.0
+"""Seconds that a server which stops waits for sessions that are at work."""
 """Seconds between looks for sessions that nobody looks at."""
 
 
@@ -96,10 +97,8 @@ class HostedApps:
             self._job.stop()
         self._door.close(CloseCode.GOING_AWAY, "the server stops")
         for app in self._host:
-            try:
-                await asyncio.wait_for(app.context.end_all(), 5.0)
-            finally:
-                app.context.run_unload_hook()
+            await app.context.end_all(_PATIENCE)
+            app.context.run_unload_hook()
 
     @property
     def paths(self) -> list[str]:

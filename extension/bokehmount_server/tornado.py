@@ -48,6 +48,7 @@ Applications = Mapping[str, Application | Callable[[Document], object]] | Applic
 
 _QUEUE: Final = 64 * 2**20
 _MB: Final = 2**20
+_PATIENCE: Final = 30.0
 
 
 def as_applications(applications: Applications) -> dict[str, Application]:
@@ -402,7 +403,7 @@ class BokehTornado(web.Application):
         On a loop that runs, that happens as soon as this returns; `closed` can be awaited then.
 
         Args:
-            wait: whether to wait for sessions that are at work, and for background work
+            wait: whether to wait for sessions that are at work, 30 s at most, and for background work
         """
         for job in self._jobs:
             job.stop()
@@ -422,11 +423,7 @@ class BokehTornado(web.Application):
     async def _close(self, wait: bool) -> None:
         self._door.close(CloseCode.GOING_AWAY, "the server stops")
         for context in self.applications.values():
-            ending = context.end_all()
-            try:
-                await asyncio.wait_for(ending, None if wait else 1.0)
-            except TimeoutError:
-                log.warning("sessions of %s were still at work when the server stopped", context.url)
+            await context.end_all(_PATIENCE if wait else 1.0)
         self._unload()
         self._background.close(wait=wait)
 

@@ -7,6 +7,7 @@ one loop, that of its sessions, and touches no socket.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from .session import Connection, ServerSession
 from .tokens import RequestInfo
 
 __all__ = ("App", "AppHost", "Opening")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,9 @@ async def forever(work: Callable[[], Any], seconds: float) -> None:
     """Call a function, which may be async, every so many seconds until cancelled."""
     while True:
         await asyncio.sleep(seconds)
-        result = work()
-        if asyncio.iscoroutine(result):
-            await result
+        try:
+            result = work()
+            if asyncio.iscoroutine(result):
+                await result
+        except Exception:
+            log.exception("bokehmount: what is done again and again has failed; it goes on")

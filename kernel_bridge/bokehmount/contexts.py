@@ -19,7 +19,7 @@ from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle, State
 from .putting_back import io_put_back
 from .session import ServerSession
-from .stage import USER_ERRORS, LogStage, Stage, user_traceback
+from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 hook(self._server_context)
-        except USER_ERRORS as error:
+        except CALLBACK_ERRORS as error:
             self.stage.raised(error, name)
 
     def get_session(self, session_id: str) -> ServerSession:
@@ -305,13 +305,13 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 await self._application.on_session_created(context)
-        except USER_ERRORS as error:
-            self.stage.raised(error, "session created hook")
+        except CALLBACK_ERRORS as error:
+            self._hook_raised(error, "session created hook")
         try:
             with self.stage.entered(), io_put_back():
                 self._application.initialize_document(document)
             raise_failures(self._application)
-        except USER_ERRORS as error:
+        except CALLBACK_ERRORS as error:
             self.stage.raised(error, f"app {self._url or ''}".strip())
             lifecycle.on(Event.RAISED, time.monotonic())
             raise app_error(error) from error
@@ -389,11 +389,27 @@ class ApplicationContext:
         if held is not None and held.session is session:
             await self._discard(held, only_if_idle=False)
 
-    async def end_all(self) -> None:
-        """End all sessions; those that are being made don't come to be."""
+    async def end_all(self, patience: float | None = None) -> None:
+        """End all sessions; those that are being made don't come to be.
+
+        Args:
+            patience: seconds to wait for sessions that are at work, which then end without their hooks; None for as
+                long as it takes
+        """
         self._ends += 1
-        for session in list(self.sessions):
-            await self.end(session)
+        endings = {asyncio.ensure_future(self.end(session)): session for session in self.sessions}
+        if not endings:
+            return
+        done, late = await asyncio.wait(endings, timeout=patience)
+        for ending in late:
+            ending.cancel()
+            self._held.pop(endings[ending].id, None)
+            endings[ending].destroy()
+        if late:
+            log.warning("sessions of %s were still at work and ended without their hooks: %d", self._url, len(late))
+        for ending in done:
+            if not ending.cancelled() and (error := ending.exception()) is not None:
+                log.error("a session of %s did not end well", self._url, exc_info=error)
 
     async def _discard(self, held: _Held, *, only_if_idle: bool) -> bool:
         session = held.session
@@ -415,8 +431,8 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 await self._application.on_session_destroyed(held.context)
-        except USER_ERRORS as error:
-            self.stage.raised(error, "session destroyed hook")
+        except CALLBACK_ERRORS as error:
+            self._hook_raised(error, "session destroyed hook")
         self._run_document_hooks(held)
         return True
 
@@ -428,8 +444,15 @@ class ApplicationContext:
             try:
                 with self.stage.entered():
                     hook(held.context)
-            except USER_ERRORS as error:
+            except CALLBACK_ERRORS as error:
                 self.stage.raised(error, "session destroyed hook")
+
+    def _hook_raised(self, error: BaseException, name: str) -> None:
+        """An async hook raised; that it was cancelled may be its own doing, or that of who cancels us."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
+        self.stage.raised(error, name)
 
 
 def app_error(error: BaseException) -> AppError:

@@ -147,6 +147,49 @@ def test_a_session_that_is_made_while_all_are_ended_ends_too() -> None:
     run(main)
 
 
+def test_the_end_waits_only_so_long_for_a_session_that_is_at_work() -> None:
+    async def main() -> None:
+        stage = Remembering()
+        context = context_of(hello, stage)
+        ended: list[str] = []
+        busy, idle = await made(context, "busy"), await made(context, "idle")
+        idle.document.on_session_destroyed(lambda _: ended.append("idle"))
+        work = asyncio.ensure_future(busy.with_document_locked(asyncio.sleep, 60))
+        await turns()
+        await asyncio.wait_for(context.end_all(0.05), 5)
+        assert ended == ["idle"] and busy.destroyed and idle.destroyed and list(context.sessions) == []
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    run(main)
+
+
+def test_a_hook_that_asks_a_cancelled_task_stops_nothing() -> None:
+    async def main() -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+
+        class Asking(LifecycleHandler):
+            async def on_session_created(self, session_context: Any) -> None:
+                cancelled.result()
+
+            async def on_session_destroyed(self, session_context: Any) -> None:
+                cancelled.result()
+
+        stage = Remembering()
+        context = context_of(hello, stage, Asking())
+        session = await made(context)
+        session.document.on_session_destroyed(lambda _: cancelled.result())
+        assert await context.expire(0) == [session]
+        assert [error for error, _ in stage.errors] == ["CancelledError()"] * 3
+
+        context = context_of(lambda document: cancelled.result(), stage)
+        with pytest.raises(AppError, match="CancelledError"):
+            await made(context)
+
+    run(main)
+
+
 @pytest.mark.parametrize("kind", ["syntax", "raises"])
 def test_a_script_that_fails_is_an_error_with_its_lines(kind: str, tmp_path: Path) -> None:
     script = tmp_path / "main.py"

@@ -159,8 +159,45 @@ async def test_a_server_that_ends_leaves_nothing_and_one_that_comes_back_finds_n
         assert sign not in server.log.read_text()
 
 
+async def test_loading_anew_does_not_wait_long_for_a_session_at_work(browser: Browser, own_notebook: Notebook) -> None:
+    at_work = "import asyncio\ndef at_work(doc):\n    doc.add_timeout_callback(lambda: asyncio.sleep(3600), 500)\n"
+    async with shown(browser, own_notebook, f"{at_work}show(at_work)"):
+        await asyncio.sleep(1)
+        await own_notebook.run("%unload_ext bokehmount")
+        await own_notebook.run(SETUP)
+        cell = await own_notebook.run("show(sliders, name='anew')")
+        for _ in range(20):
+            page = await browser.final_page(own_notebook.path_of(cell.view))
+            if page.status == 200:
+                break
+            await asyncio.sleep(0.5)
+        assert page.status == 200, page.data("text")
+
+
 def test_a_server_whose_settings_are_wrong_says_so_and_can_be_stopped(tmp_path: Path) -> None:
     server = JupyterServer(tmp_path, config={"BokehMount": {"apps": {"/app": "no-such-app.py"}}})
     with running(server):
         server.stop()
     assert "no-such-app.py" in server.log.read_text()
+
+
+AT_WORK = """\
+import asyncio
+from bokeh.io import curdoc
+from bokeh.models.widgets import Div
+async def work():
+    await asyncio.sleep(3600)
+curdoc().add_root(Div(text="at work"))
+curdoc().add_next_tick_callback(work)
+"""
+
+
+async def test_a_server_with_a_session_at_work_ends_all_the_same(tmp_path: Path) -> None:
+    app = tmp_path / "at_work.py"
+    app.write_text(AT_WORK)
+    server = JupyterServer(tmp_path, config={"BokehMount": {"apps": {"/at_work": str(app)}}})
+    with running(server):
+        browser = await Browser(server).log_in()
+        assert (await browser.page("bokeh/at_work")).status == 200
+        await asyncio.to_thread(server.stop)
+    assert "sessions of /at_work were still at work and ended without their hooks: 1" in server.log.read_text()

@@ -136,6 +136,8 @@ class Links:
                 lender = Lender(local, offer.turns) if offer.turns is not None and info.get("borrows") else None
         except BaseException:
             opening.close()
+            if offer is not None and offer.taken.done() and not offer.taken.cancelled():
+                offer.taken.result().close()
             raise
         finally:
             if offer is not None and self._sockets is not None:
@@ -147,6 +149,8 @@ class Links:
         link = KernelLink(kernel_id, info, self._cache, self._listener, lender)
         link.use(carrier)
         carrier.start(_Ended(link, lambda: self._forget(kernel_id)))
+        if link.gone is not None:
+            raise KernelLost(link.gone)
         self._links[kernel_id] = link
         self._watches[kernel_id] = asyncio.ensure_future(self._watch(link))
         log.info("bokehmount: linked to kernel %s over its %s carrier", kernel_id, carrier.name)
@@ -192,6 +196,7 @@ class Links:
                 self.kernel_lost(link.kernel_id, _SILENT)
                 return
             except KernelLost:
+                self._forget(link.kernel_id)
                 return
 
     async def close(self) -> None:

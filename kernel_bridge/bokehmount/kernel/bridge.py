@@ -93,12 +93,14 @@ class Bridge:
         self._loop.create_task(self._close_all())
 
     async def _close_all(self) -> None:
-        await self.registry.close_all()
-        for link in list(self.links):
-            link.close()
-        if self._door is not None:
-            self._door.close()
-        self._io.stop()
+        try:
+            await self.registry.close_all()
+        finally:
+            for link in list(self.links):
+                link.close()
+            if self._door is not None:
+                self._door.close()
+            self._io.stop()
 
     # Showing ---------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bokeh.application.application import Application
 from bokeh.document import Document
@@ -26,6 +26,9 @@ __all__ = ("Closer", "Registry", "Shown")
 
 Closer = Callable[[list[Connection], CloseCode, str, str | None], None]
 MakeStage = Callable[["Shown"], Stage]
+
+_PATIENCE: Final = 2.0
+"""Seconds that the end of all apps waits for sessions that are at work."""
 
 
 @dataclass(eq=False)
@@ -108,8 +111,9 @@ class Registry:
             replaced = self._take_out(shown)
         else:
             assert source.application is not None, "a source is an application or a model"
-            replaced = self._take_out(shown)
+            # before what it replaces is taken out, which goes on where this raises
             context = self._context(shown, _renewed(source.application, source.files), source.owns_models)
+            replaced = self._take_out(shown)
             shown.app = App(path, context, source.title)
         self._shown[path] = shown
         self.host.add(shown.app)
@@ -131,10 +135,11 @@ class Registry:
             self.close(slots[slot])
 
     async def close_all(self) -> None:
-        """End all apps, and wait until their hooks have run."""
+        """End all apps, and wait until their hooks have run; sessions that are at work end later."""
         for path in list(self._shown):
             self.close(path)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_PATIENCE)
 
     async def expire(self, linger: float, linger_lost: float) -> None:
         """End the sessions that nobody looks at any more."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bokeh.application.application import Application
+from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
 from bokeh.layouts import column, row
 from bokeh.models.annotations import Title
@@ -21,7 +23,7 @@ from bokehmount.apphost import Opening
 from bokehmount.errors import AppNotFound, CloseCode
 from bokehmount.kernel.naming import CellRun
 from bokehmount.kernel.registry import Registry, Shown
-from bokehmount.kernel.sources import source_of
+from bokehmount.kernel.sources import Source, source_of
 from bokehmount.tokens import RequestInfo
 
 from ...kinds import the
@@ -91,6 +93,19 @@ def other(doc: Document) -> None:
 
 
 # Apps -----------------------------------------------------------------------------------------------------------------
+
+
+@with_rig
+async def test_an_app_goes_on_where_what_shall_replace_it_can_not_be_made(rig: Rig) -> None:
+    def broken() -> Application:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    (first,) = rig.cell(Application(FunctionHandler(lambda document: None)), name="app")
+    viewer = await rig.look(first)
+    with pytest.raises(UnicodeDecodeError):
+        rig.registry.show(Source("app", application=broken), "app", CellRun("c1", "9"))
+    assert rig.paths == ["/app"] and list(rig.registry) == [first] and rig.closed == []
+    assert rig.host.session_of(viewer) in first.sessions
 
 
 @with_rig
