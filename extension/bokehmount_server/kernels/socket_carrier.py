@@ -184,18 +184,30 @@ class LocalSockets:
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
         self._offers: dict[str, Offer] = {}  # until they are withdrawn, by their keys
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Listen.  Doing it again does nothing."""
-        if self._server is not None:
-            return
+        """Listen.  Doing it again does nothing.
+
+        Raises:
+            OSError: there can be no such socket; nothing is left behind
+        """
+        async with self._opening:
+            if self._server is None:
+                await self._open()
+
+    async def _open(self) -> None:
         fits = len(os.fsencode(self._parent)) + len("/bokehmount-12345678/link") <= _LONGEST_PATH
         parent = self._parent if fits else None
         if parent is not None:
             Path(parent).mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="bokehmount-", dir=parent))  # mode 0700
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: SocketCarrier(self), str(self._folder / "link"))
+        try:
+            self._server = await loop.create_unix_server(lambda: SocketCarrier(self), str(self._folder / "link"))
+        except BaseException:
+            await self.close()
+            raise
 
     def offer(self) -> Offer | None:
         """What a kernel needs to connect once; None where nobody listens."""

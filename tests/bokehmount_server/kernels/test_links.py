@@ -1,0 +1,88 @@
+"""Links that fail as they open, and the local sockets that they are offered, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bokehmount.errors import KernelLost
+from bokehmount.link.carrier import Receiver
+from bokehmount.link.messages import Part
+from bokehmount.link.stream import pack
+from bokehmount_server.kernels.link import LinkListener
+from bokehmount_server.kernels.links import Links
+from bokehmount_server.kernels.socket_carrier import LocalSockets
+
+
+class Kernels(dict[str, Any]):
+    def get_kernel(self, kernel_id: str) -> Any:
+        return self[kernel_id]
+
+
+class DyingKernel:
+    """Connects, says so, and is gone at once."""
+
+    name = "control"
+
+    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
+        offer = hello["socket"]
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(offer["path"])
+            connection.sendall(b"".join(pack([offer["key"].encode()])))
+        await asyncio.sleep(0.1)
+        return {"socket": True, "borrows": False, "apps": []}
+
+    def start(self, receiver: Receiver) -> None:
+        raise AssertionError("it is not the one that carries the link")
+
+    def send(self, parts: Sequence[Part]) -> None:
+        raise AssertionError("it is not the one that carries the link")
+
+    def release(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_kernel_that_dies_as_its_link_opens_has_none(tmp_path: Path) -> None:
+    async def opener(kernels: Any, kernel_id: str) -> DyingKernel:
+        return DyingKernel()
+
+    async def main() -> None:
+        links = Links(Kernels(k=1), LinkListener(), {}, LocalSockets(str(tmp_path)), opener)
+        with pytest.raises(KernelLost):
+            await links.get("k")
+        assert links.opened("k") is None
+        await links.close()
+
+    asyncio.run(main())
+
+
+def test_sockets_are_opened_once_whoever_asks(tmp_path: Path) -> None:
+    async def main() -> None:
+        sockets = LocalSockets(str(tmp_path))
+        await asyncio.gather(sockets.open(), sockets.open())
+        assert len(list(tmp_path.iterdir())) == 1
+        await sockets.close()
+        assert list(tmp_path.iterdir()) == []
+
+    asyncio.run(main())
+
+
+def test_where_nobody_can_listen_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise OSError("no sockets on this file system")
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_server", refused)
+        sockets = LocalSockets(str(tmp_path))
+        for _ in range(2):
+            with pytest.raises(OSError, match="no sockets"):
+                await sockets.open()
+        assert sockets.offer() is None and list(tmp_path.iterdir()) == []
+
+    asyncio.run(main())
