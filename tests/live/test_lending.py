@@ -77,14 +77,14 @@ async def test_the_kernel_has_a_browsers_socket_as_long_as_that_is_there(
 
 
 async def test_pongs_stand_between_the_kernels_frames(browser: Browser, notebook: Notebook) -> None:
-    cell = await notebook.run(arrays(floats=50_000, count=150))
+    cell = await notebook.run(arrays(floats=50_000, count=600))
     async with browser.view(notebook.path_of(cell.view)) as view:
         pings = 0
-        while view["source"].data["a"][0] < 150:
+        while view["source"].data["a"][0] < 600:
             assert await view.socket.ping() < 5
             pings += 1
         assert pings > 20
-        assert all(view["source"].data["a"] == 150.0)
+        assert all(view["source"].data["a"] == 600.0)
         numbers = [number_of(message) for message in view.socket.messages if message.kind == "PATCH-DOC"]
         assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
 
