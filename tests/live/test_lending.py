@@ -77,14 +77,12 @@ async def test_the_kernel_has_a_browsers_socket_as_long_as_that_is_there(
 
 
 async def test_pongs_stand_between_the_kernels_frames(browser: Browser, notebook: Notebook) -> None:
-    cell = await notebook.run(arrays(floats=50_000, count=600))
+    cell = await notebook.run(arrays(floats=5_000, count=100_000))
     async with browser.view(notebook.path_of(cell.view)) as view:
-        pings = 0
-        while view["source"].data["a"][0] < 600:
+        for _ in range(25):
             assert await view.socket.ping() < 5
-            pings += 1
-        assert pings > 20
-        assert all(view["source"].data["a"] == 600.0)
+        await view.shows("arrays", lambda view: view["source"].data["a"][0] > 25)
+        assert len(set(view["source"].data["a"])) == 1
         numbers = [number_of(message) for message in view.socket.messages if message.kind == "PATCH-DOC"]
         assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
 
