@@ -164,6 +164,7 @@ class _Held:
 
     session: ServerSession
     document: Document  # which a session that is over does not give
+    application: Application  # which made it, whatever makes the next ones
     context: BokehSessionContext
     lifecycle: Lifecycle
 
@@ -237,6 +238,23 @@ class ApplicationContext:
         """Tell the application that the server stops."""
         self._run_hook(self._application.on_server_unloaded, "server unloaded hook")
 
+    def _renewed(self) -> Application:
+        """The application of a new session.
+
+        One that replaces another is told that the server starts, as after the restart that it spares; the other is
+        told that it stops when its last session has ended.
+        """
+        earlier, self._application = self._application, self._renew()
+        if self._application is not earlier:
+            self._unload_replaced(earlier)
+            self.run_load_hook()
+        return self._application
+
+    def _unload_replaced(self, application: Application) -> None:
+        if application is self._application or any(held.application is application for held in self._held.values()):
+            return
+        self._run_hook(application.on_server_unloaded, "server unloaded hook")
+
     def _run_hook(self, hook: Callable[[BokehServerContext], None], name: str) -> None:
         try:
             with self.stage.entered():
@@ -292,7 +310,10 @@ class ApplicationContext:
 
     async def _create(self, session_id: ID, request: Any, token: str | None) -> ServerSession:
         lifecycle, ends = Lifecycle(time.monotonic()), self._ends
-        self._application = self._renew()
+        try:
+            application = self._renewed()
+        except CALLBACK_ERRORS as error:
+            raise self._not_made(error, lifecycle) from error
         document = Document()
         context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
         if request is not None:
@@ -304,21 +325,25 @@ class ApplicationContext:
             document.template_variables["dist_url"] = f"{static}extensions/panel/"
         try:
             with self.stage.entered():
-                await self._application.on_session_created(context)
+                await application.on_session_created(context)
         except CALLBACK_ERRORS as error:
             self._hook_raised(error, "session created hook")
         try:
             with self.stage.entered(), io_put_back():
-                self._application.initialize_document(document)
-            raise_failures(self._application)
+                application.initialize_document(document)
+            raise_failures(application)
         except CALLBACK_ERRORS as error:
-            self.stage.raised(error, f"app {self._url or ''}".strip())
-            lifecycle.on(Event.RAISED, time.monotonic())
-            raise app_error(error) from error
+            raise self._not_made(error, lifecycle) from error
         if self._ends != ends:
             raise SessionEnded("the app was ended while this session began")
         session = self._make_session(session_id, document, io_loop=self._loop, token=token, stage=self.stage)
-        return self._hold(session, context, lifecycle)
+        return self._hold(session, application, context, lifecycle)
+
+    def _not_made(self, error: BaseException, lifecycle: Lifecycle) -> AppError:
+        """The app raised: who hears of its errors does, and so does who asked for the session."""
+        self.stage.raised(error, f"app {self._url or ''}".strip())
+        lifecycle.on(Event.RAISED, time.monotonic())
+        return app_error(error)
 
     def adopt(self, session_id: ID, document: Document) -> ServerSession:
         """A session of a Document that is there already, and stays when the session ends."""
@@ -326,12 +351,14 @@ class ApplicationContext:
         if document.session_context is None:
             document._session_context = weakref.ref(context)
         session = self._make_session(session_id, document, io_loop=self._loop, stage=self.stage, owns_document=False)
-        return self._hold(session, context, Lifecycle(time.monotonic()))
+        return self._hold(session, self._application, context, Lifecycle(time.monotonic()))
 
-    def _hold(self, session: ServerSession, context: BokehSessionContext, lifecycle: Lifecycle) -> ServerSession:
+    def _hold(
+        self, session: ServerSession, application: Application, context: BokehSessionContext, lifecycle: Lifecycle
+    ) -> ServerSession:
         context._session = session
         lifecycle.on(Event.READY, time.monotonic())
-        self._held[session.id] = _Held(session, session.document, context, lifecycle)
+        self._held[session.id] = _Held(session, session.document, application, context, lifecycle)
         return session
 
     def joined(self, session: ServerSession, connection: Connection) -> None:
@@ -430,10 +457,11 @@ class ApplicationContext:
             return False
         try:
             with self.stage.entered():
-                await self._application.on_session_destroyed(held.context)
+                await held.application.on_session_destroyed(held.context)
         except CALLBACK_ERRORS as error:
             self._hook_raised(error, "session destroyed hook")
         self._run_document_hooks(held)
+        self._unload_replaced(held.application)
         return True
 
     def _run_document_hooks(self, held: _Held) -> None:

@@ -554,6 +554,77 @@ def test_an_application_may_be_made_anew_for_each_session() -> None:
     run(main)
 
 
+def test_an_application_that_another_replaces_keeps_its_hooks_and_stops_with_its_last_session() -> None:
+    async def main() -> None:
+        old, new = Hooks(), Hooks()
+        apps = [application(hello), application(hello)]
+        for app, hooks in zip(apps, (old, new), strict=True):
+            app.add(hooks)
+        now = apps[0]
+        context = ApplicationContext(lambda: now, stage=Remembering())
+        context.run_load_hook()
+        sessions = [await made(context, "s1"), await made(context, "s2")]
+        now = apps[1]
+        sessions.append(await made(context, "s3"))
+        assert old.ran == ["loaded", "created", "created"] and new.ran == ["loaded", "created"]
+        for session in sessions:
+            await context.end(session)
+        context.run_unload_hook()
+        assert old.ran[3:] == ["destroyed", "destroyed", "unloaded"]
+        assert new.ran[2:] == ["destroyed", "unloaded"]
+
+    run(main)
+
+
+class Told(Hooks):
+    """Tells of its hooks with its name where others do too."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        super().__init__()
+        self.name, self.told = name, told
+
+    def _run(self, name: str) -> None:
+        self.told.append(f"{self.name} {name}")
+
+
+def test_an_application_that_nobody_uses_stops_before_another_takes_its_place() -> None:
+    async def main() -> None:
+        ran: list[str] = []
+        apps = [application(hello), application(hello)]
+        for name, app in zip("ab", apps, strict=True):
+            app.add(Told(name, ran))
+        now = apps[0]
+        context = ApplicationContext(lambda: now, stage=Remembering())
+        context.run_load_hook()
+        now = apps[1]
+        await made(context)
+        assert ran == ["a loaded", "a unloaded", "b loaded", "b created"]
+        await context.end_all()
+
+    run(main)
+
+
+def test_an_application_that_can_not_be_made_anew_is_an_error_of_the_app() -> None:
+    async def main() -> None:
+        stage, broken = Remembering(), False
+
+        def renew() -> Application:
+            if broken:
+                raise FileNotFoundError("there is no app.py")
+            return application(hello)
+
+        context = ApplicationContext(renew, url="/app", stage=stage)
+        broken = True
+        with pytest.raises(AppError, match=r"there is no app\.py"):
+            await made(context)
+        assert [where for _, where in stage.errors] == ["app /app"]
+        broken = False
+        await made(context)
+        await context.end_all()
+
+    run(main)
+
+
 def test_a_handler_that_failed_in_silence_is_found_out(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text("1/0")

@@ -282,4 +282,5 @@ def _renewed(make: Callable[[], Application], files: Path | None) -> Callable[[]
 
 def _stamp(files: Path) -> float:
     found = [files, *files.rglob("*")] if files.is_dir() else [files]
-    return max(path.stat().st_mtime for path in found if path.exists() and "__pycache__" not in path.parts)
+    times = (path.stat().st_mtime for path in found if path.exists() and "__pycache__" not in path.parts)
+    return max(times, default=0.0)  # none where all is gone, of which reading it will tell

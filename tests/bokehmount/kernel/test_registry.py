@@ -20,7 +20,7 @@ from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
 
 from bokehmount.apphost import Opening
-from bokehmount.errors import AppNotFound, CloseCode
+from bokehmount.errors import AppError, AppNotFound, CloseCode
 from bokehmount.kernel.naming import CellRun
 from bokehmount.kernel.registry import Registry, Shown
 from bokehmount.kernel.sources import Source, source_of
@@ -237,6 +237,21 @@ def test_a_script_that_changes_is_read_again(tmp_path: Path) -> None:
             await rig.look(shown)
             seen.append(shown.sessions[-1].document.roots[0].text)  # type: ignore[attr-defined]
         assert seen == ["a", "b"]
+
+    test()
+
+
+def test_a_script_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+    @with_rig
+    async def test(rig: Rig) -> None:
+        script = tmp_path / "app.py"
+        script.write_text(SCRIPT.format(text="a"))
+        (shown,) = rig.cell(script)
+        script.unlink()
+        with pytest.raises(AppError, match=r"No such file or directory: .*app\.py"):
+            await rig.look(shown)
+        script.write_text(SCRIPT.format(text="b"))
+        await rig.look(shown)
 
     test()
 
