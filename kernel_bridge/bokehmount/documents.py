@@ -11,13 +11,14 @@ import orjson
 from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent, TitleChangedEvent
+from bokeh.server.callbacks import PeriodicCallback
 
 from .errors import ProtocolError
 from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
 
-__all__ = ("TITLE", "key_of", "references", "release", "replace", "to_json", "touched")
+__all__ = ("TITLE", "key_of", "move", "references", "release", "replace", "to_json", "touched")
 
 TITLE: Final[Key] = ("", "title")
 """The Document's title, which no model has."""
@@ -50,6 +51,20 @@ def replace(document: Document, message: Message) -> None:
     if "doc" not in message.content:
         raise ProtocolError(f"{message.msgtype} without a 'doc'")
     document.replace_with_json(Serialized(message.content["doc"], list(message.buffers)))
+
+
+def move(document: Document, into: Document) -> None:
+    """Have a Document's roots and scheduled callbacks in another one; the time of a timeout begins anew there."""
+    roots, callbacks = list(document.roots), list(document.session_callbacks)
+    document.clear()
+    for root in roots:
+        into.add_root(root)
+    for callback in callbacks:
+        document.callbacks.remove_session_callback(callback)
+        once = not isinstance(callback, PeriodicCallback)
+        wrapper: Any = callback.callback  # Bokeh's own, which has the old Document as curdoc()
+        function = wrapper.__wrapped__
+        into.callbacks.add_session_callback(callback, function.__wrapped__ if once else function, once)
 
 
 def release(document: Document) -> None:

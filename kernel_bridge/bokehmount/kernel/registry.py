@@ -14,6 +14,7 @@ from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.util.token import generate_session_id
 
+from .. import documents
 from ..apphost import App, AppHost
 from ..contexts import ApplicationContext
 from ..errors import CloseCode
@@ -195,15 +196,20 @@ class Registry:
 
     def _document_for(self, model: Model) -> Document:
         """The Document in which a model and all that it refers to shall live: that in which they live, or a new one."""
-        documents = {id(part.document): part.document for part in model.references() if part.document is not None}
-        if not documents:
+        found = {id(part.document): part.document for part in model.references() if part.document is not None}
+        if not found:
             return Document()
-        for document in documents.values():
+        for document in found.values():
             self._check_free(document, model)
-        first, *others = documents.values()
+        first, *others = sorted(found.values(), key=self._age)
         for other in others:
             self._merge(other, first)
         return first
+
+    def _age(self, document: Document) -> int:
+        """How many apps were shown before the one that shows this Document first."""
+        shows = (any(session.document is document for session in shown.sessions) for shown in self._shown.values())
+        return next((age for age, it_does in enumerate(shows) if it_does), len(self._shown))
 
     def _check_free(self, document: Document, model: Model) -> None:
         if document.session_context is not None and not self._apps_of(document):
@@ -224,10 +230,7 @@ class Registry:
     def _merge(self, document: Document, into: Document) -> None:
         """Models of two Documents are shown together: they live in one from now on, and so do their views."""
         moved = self._apps_of(document)
-        roots = list(document.roots)
-        document.clear()
-        for root in roots:
-            into.add_root(root)
+        documents.move(document, into)
         for shown in moved:
             assert shown.app is not None and shown.app.root is not None
             self.host.remove(shown.path)

@@ -14,6 +14,7 @@ import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
+from bokeh.io import curdoc
 from bokeh.layouts import column, row
 from bokeh.models.annotations import Title
 from bokeh.models.widgets import Div, Slider
@@ -373,13 +374,37 @@ async def test_two_documents_become_one_when_their_models_are_shown_together(rig
     assert one.sessions == two.sessions == both.sessions
     assert set(roots_of(both)) == {first, second, box}
     moved = [(viewer, path) for connections, _, _, path in rig.closed for viewer in connections]
-    assert moved in ([(viewers[0], one.path)], [(viewers[1], two.path)]), "only the views of one had to move"
+    assert moved == [(viewers[1], two.path)], "only the views of the later one had to move"
     for shown in (one, two, both):
         await rig.look(shown)
     first.value = 7
     rig.registry.close(both.path)
     await turns(10)
     assert set(roots_of(one)) == {first, second} and first.value == 7
+
+
+@with_rig
+async def test_scheduled_callbacks_go_where_the_models_go(rig: Rig) -> None:
+    first, second = Div(text="a"), Div(text="b")
+    (one,), (two,) = rig.cell(first, cell="c1"), rig.cell(second, cell="c2")
+    for shown in (one, two):
+        await rig.look(shown)
+    ran: list[tuple[str, Document]] = []
+    old = the(Document, second.document)
+    periodic = old.add_periodic_callback(lambda: ran.append(("periodic", curdoc())), 20)
+    old.add_timeout_callback(lambda: ran.append(("timeout", curdoc())), 20)
+    old.add_next_tick_callback(lambda: ran.append(("next tick", curdoc())))
+    rig.cell(row(first, second), cell="c3")
+    now = the(Document, second.document)
+    assert now is first.document is not old
+    while sum(name == "periodic" for name, _ in ran) < 3:
+        await asyncio.sleep(0.02)
+    assert all(document is now for _, document in ran)
+    assert [name for name, _ in ran if name != "periodic"] == ["next tick", "timeout"]
+    now.remove_periodic_callback(periodic)
+    ran.clear()
+    await asyncio.sleep(0.06)
+    assert ran == [] and not now.session_callbacks and not old.session_callbacks
 
 
 @with_rig
