@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
-import signal
 import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import bokeh
@@ -22,12 +20,12 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
 from .processes import fork
+from .signals import signals_heeded
 from .tornado import Applications, BokehTornado
 from .util import bind_sockets, create_hosts_allowlist
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Iterator
 
     from bokehmount.session import ServerSession
 
@@ -113,13 +111,15 @@ class BaseServer:
     def run_until_shutdown(self) -> None:
         """Start if that was not done, and serve until Ctrl-C or SIGTERM; then stop in good order.
 
+        Where a callback never ends, the second Ctrl-C breaks it off, with its traceback in the log.
         This runs the loop and returns when all is over: the sessions' and the apps' hooks have run.
         """
         if not self._started:
             self.start()
         atexit.register(self._at_exit)
         try:
-            with self._signals_stop_the_loop():
+            # the end in good order included: a second signal changes nothing there
+            with signals_heeded(self._loop.asyncio_loop, self._on_signal):  # type: ignore[attr-defined]
                 try:
                     self._loop.start()
                 except KeyboardInterrupt:
@@ -131,24 +131,7 @@ class BaseServer:
         finally:
             atexit.unregister(self._at_exit)
 
-    @contextmanager
-    def _signals_stop_the_loop(self) -> Iterator[None]:
-        """For as long as this lasts, the end in good order included: a second signal changes nothing there."""
-        loop: asyncio.AbstractEventLoop = self._loop.asyncio_loop  # type: ignore[attr-defined]
-        heeded = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # not on Windows, and only in the main thread
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._on_signal, number)
-                heeded.append(number)
-        try:
-            yield
-        finally:
-            for number in heeded:
-                loop.remove_signal_handler(number)
-
-    def _on_signal(self, number: int) -> None:
-        print(f"Received {signal.Signals(number).name}, shutting down", flush=True)
+    def _on_signal(self) -> None:
         if not self._stopped:
             self._loop.stop()
 

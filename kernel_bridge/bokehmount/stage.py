@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "LogStage", "Stage", "user_traceback")
+__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "user_traceback")
 
 log = logging.getLogger("bokehmount")
 
@@ -23,6 +23,10 @@ CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
 """The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
 
 _OURS = str(Path(__file__).resolve().parent)
+
+
+class BrokenOff(KeyboardInterrupt):
+    """A callback that held its loop up was interrupted; the loop knows of the signal and ends by itself."""
 
 
 class Stage(Protocol):
@@ -42,7 +46,7 @@ class LogStage:
         return nullcontext()
 
     def raised(self, error: BaseException, where: str) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) and not isinstance(error, BrokenOff):
             raise error
         log.error("error in %s: %r", where, error, exc_info=error)
 

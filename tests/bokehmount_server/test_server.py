@@ -233,8 +233,8 @@ PROGRAM = textwrap.dedent(
 class Program:
     """A server in a process of its own."""
 
-    def __init__(self, port: int, processes: int, dawdle: float = 0) -> None:
-        command = [sys.executable, "-c", PROGRAM, str(port), str(processes), str(dawdle)]
+    def __init__(self, *arguments: object, program: str = PROGRAM) -> None:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         self.said: list[str] = []
@@ -264,7 +264,7 @@ class Program:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_after_all_hooks(number: int) -> None:
-    with Program(0, 1) as program:
+    with Program(0, 1, 0) as program:
         port = int(program.until(lambda line: line.startswith("port")).split()[1])
         program.until(lambda line: line.startswith("loaded"))
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
@@ -272,6 +272,43 @@ def test_a_signal_ends_the_server_after_all_hooks(number: int) -> None:
         assert program.process.returncode == 0
         assert {"session destroyed", "document destroyed", "returned"} <= set(said)
         assert said.index("session destroyed") < next(i for i, line in enumerate(said) if line.startswith("unloaded"))
+
+
+ENDLESS = textwrap.dedent(
+    """
+    import sys
+    from bokehmount_server.server import Server
+
+    def endless(doc):
+        print("endless begins", flush=True)
+        while True:
+            pass
+
+    def hello(doc):
+        doc.on_session_destroyed(lambda context: print("destroyed", flush=True))
+
+    server = Server({"/endless": endless, "/hello": hello}, port=0, address="127.0.0.1")
+    print("port", server.port, flush=True)
+    server.run_until_shutdown()
+    print("returned", flush=True)
+    """
+)
+
+
+def test_the_second_ctrl_c_breaks_off_a_callback_that_never_ends() -> None:
+    with Program(program=ENDLESS) as program:
+        url = f"http://127.0.0.1:{program.until(lambda line: line.startswith('port')).split()[1]}"
+        assert requests.get(f"{url}/hello", timeout=20).status_code == 200
+        with ThreadPoolExecutor(1) as asker:
+            asker.submit(requests.get, f"{url}/endless", timeout=60)
+            program.until(lambda line: line.startswith("endless begins"))
+            program.process.send_signal(signal.SIGINT)
+            time.sleep(1)
+            assert program.process.poll() is None, "the first is for the loop"
+            said = program.end(signal.SIGINT)
+        assert program.process.returncode == 0
+        assert {"destroyed", "returned"} <= set(said)
+        assert any("in endless" in line for line in said), "where it was broken off"
 
 
 def free_port() -> int:
@@ -305,7 +342,7 @@ def loaded(program: Program, count: int) -> set[int]:
 
 def test_several_processes_serve_one_port_and_end_together() -> None:
     port = free_port()
-    with Program(port, 3) as program:
+    with Program(port, 3, 0) as program:
         pids = loaded(program, 3)
         assert len(pids) == 3
 
@@ -328,7 +365,7 @@ def test_several_processes_serve_one_port_and_end_together() -> None:
 
 
 def test_a_process_that_crashes_is_replaced_and_ends_with_the_others() -> None:
-    with Program(free_port(), 3) as program:
+    with Program(free_port(), 3, 0) as program:
         pids = loaded(program, 3)
         os.kill(min(pids), signal.SIGKILL)
         (new,) = loaded(program, 1)
@@ -339,7 +376,7 @@ def test_a_process_that_crashes_is_replaced_and_ends_with_the_others() -> None:
 
 
 def test_processes_end_with_the_one_that_waits_for_them_also_where_that_is_killed() -> None:
-    with Program(free_port(), 3) as program:
+    with Program(free_port(), 3, 0) as program:
         pids = loaded(program, 3)
         said = program.end(signal.SIGKILL)
         assert {pid_in(line) for line in said if line.startswith("unloaded")} == pids
@@ -347,7 +384,7 @@ def test_processes_end_with_the_one_that_waits_for_them_also_where_that_is_kille
 
 
 def test_processes_that_are_told_to_end_before_they_serve_are_not_replaced() -> None:
-    with Program(free_port(), 3, dawdle=30) as program:
+    with Program(free_port(), 3, 30) as program:
         pids = {pid_in(program.until(lambda line: line.startswith("port"))) for _ in range(3)}
         said = program.end(signal.SIGTERM)
         assert program.process.returncode == 0
