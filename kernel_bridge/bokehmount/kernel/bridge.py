@@ -173,6 +173,8 @@ class Bridge:
         return CellStage(self._shell, cell_of(self._shell), listen)
 
     async def _expire(self) -> None:
+        if self._door is not None:
+            self._door.lose_silent()
         await self.registry.expire(self.linger, self.linger_lost)
 
     # Links -----------------------------------------------------------------------------------------------------------

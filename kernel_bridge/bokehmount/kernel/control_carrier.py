@@ -8,6 +8,7 @@ that no notebook's tab receives app traffic and no rate limit of IOPub applies.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ __all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
 log = logging.getLogger(__name__)
 
 MESSAGE_TYPE: Final = "bokehmount_link"
+
+SILENCE: Final = 60.0
+"""Seconds after which a server that says nothing is gone; one that lives asks every 5 s whether we do."""
 
 
 class ControlCarrier:
@@ -34,6 +38,7 @@ class ControlCarrier:
         self._parent = parent
         self._closed = False
         self.receiver: Receiver | None = None
+        self.heard = time.monotonic()
 
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
@@ -100,6 +105,7 @@ class ControlDoor:
                 unknown = ControlCarrier(self._kernel, link, ident, message["header"])
                 unknown.send_content({"link": link, "unknown": True})
             elif carrier.receiver is not None:
+                carrier.heard = time.monotonic()
                 carrier.receiver.received([bytes(part) for part in message["buffers"]])
 
     def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
@@ -117,9 +123,20 @@ class ControlDoor:
             carrier.release()
             carrier.receiver.lost(why)
 
+    def lose_silent(self, patience: float = SILENCE) -> None:
+        """Give up the links of servers that vanished without a word, or lost their way here.  Safe on any thread.
+
+        One that comes back is told that its link is unknown, and opens another.
+        """
+        now = time.monotonic()
+        for link, carrier in tuple(self._carriers.items()):
+            if now - carrier.heard > patience:
+                why = f"the server has said nothing for {patience:.0f} s"
+                self._kernel.control_stream.io_loop.add_callback(self._lose, link, why)
+
     def forget(self, carrier: ControlCarrier) -> None:
         """A link was ended from this side."""
-        for link, known in list(self._carriers.items()):
+        for link, known in tuple(self._carriers.items()):
             if known is carrier:
                 del self._carriers[link]
 
