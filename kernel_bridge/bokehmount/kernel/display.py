@@ -20,6 +20,15 @@ __all__ = ("VIEW_MIME", "live_bundle", "opened_in_tab", "static_bundle")
 
 VIEW_MIME: Final = "application/vnd.bokehmount.view.v1+json"
 
+_FOLLOW: Final = """\
+window.addEventListener("message", function heard(event) {
+    if (!frame.isConnected) return window.removeEventListener("message", heard);
+    var size = event.data && event.data.type === "bokehmount:size" && Number(event.data.height);
+    if (event.source === frame.contentWindow && size > 0)
+      frame.style.height = Math.min(Math.max(size, 20), 20000) + "px";
+  });"""
+"""Gives a frame the height that its page says it has."""
+
 _HTML = """\
 <div class="bokehmount-view" role="group" aria-label="{title}">
 <p>{title}: this is a live Bokeh app. If it does not appear, trust this notebook and run its cell again in Jupyter, \
@@ -37,13 +46,7 @@ with bokehmount installed where the Jupyter server runs.</p>
   frame.src = url; frame.title = {name};
   frame.style.cssText = "display:block;border:0;width:{width};height:{height}";
   box.replaceChildren(link, frame);
-  if ({fixed}) return;
-  window.addEventListener("message", function heard(event) {{
-    if (!frame.isConnected) return window.removeEventListener("message", heard);
-    var size = event.data && event.data.type === "bokehmount:size" && Number(event.data.height);
-    if (event.source === frame.contentWindow && event.origin === location.origin && size > 0)
-      frame.style.height = Math.min(Math.max(size, 20), 20000) + "px";
-  }});
+  {follow}
 }})();
 </script>
 </div>"""
@@ -66,7 +69,7 @@ def live_bundle(kernel_id: str, app: str, title: str, width: int | None, height:
         path=_script_text(path),
         width="100%" if width is None else f"{width}px",
         height="150px" if height is None else f"{height}px",
-        fixed="true" if height is not None else "false",
+        follow=_FOLLOW if height is None else "",
     )
     return {
         VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height},
@@ -119,7 +122,7 @@ def static_bundle(title: str, shown: Document | Model, width: int | None, height
         title: what people call it
         shown: an app's Document, or a model
         width: CSS pixels; as wide as there is room where None
-        height: CSS pixels; 600 where None
+        height: CSS pixels; as high as its content where None, or 600 where that takes all the room it has
     """
     words = _NOT_LIVE.format(title=title)
     bundle = {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
@@ -130,8 +133,37 @@ def static_bundle(title: str, shown: Document | Model, width: int | None, height
             f'style="border:0;width:{wide};height:{600 if height is None else height}px" '
             f'srcdoc="{escape(_static_page(title, shown))}"></iframe>'
         )
+        if height is None:
+            bundle["text/html"] += _STATIC_FOLLOW
     return bundle
 
+
+_STATIC_FOLLOW = f"""<script>
+(function () {{
+  var frame = document.currentScript && document.currentScript.previousElementSibling;
+  if (!frame) return;
+  {_FOLLOW}
+}})();
+</script>"""
+
+# content that takes all the room it has says nothing of its height, and what grows with its frame is left alone soon
+_SAYS_SIZE = """<script>
+addEventListener("load", () => {
+  const shown = () => [...document.querySelectorAll("body > *, [data-root-id] > *")];
+  let told = 0, times = 0;
+  const measure = () => {
+    const boxes = shown().map((element) => element.getBoundingClientRect()).filter((box) => box.height > 0);
+    const bottom = Math.ceil(Math.max(0, ...boxes.map((box) => box.bottom)) + scrollY), height = bottom + 8;
+    if (bottom < 20 || Math.abs(bottom - innerHeight) <= 16 || Math.abs(height - told) < 2 || times++ > 20) return;
+    told = height;
+    parent.postMessage({ type: "bokehmount:size", height }, "*");
+  };
+  const sizes = new ResizeObserver(measure);
+  const watch = () => shown().forEach((element) => sizes.observe(element));
+  new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
+  watch();
+});
+</script>"""
 
 # where that home can't be reached, a blank frame would say nothing
 _NOT_LOADED = """<script>
@@ -157,7 +189,7 @@ def _static_page(title: str, shown: Document | Model) -> str:
             template_variables=shown.template_variables,
             suppress_callback_warning=True,
         )
-    return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _NOT_LOADED, page, count=1)
+    return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _NOT_LOADED + _SAYS_SIZE, page, count=1)
 
 
 def _script_text(text: str) -> str:
