@@ -47,6 +47,28 @@ def test_a_full_socket_takes_nothing_or_a_part() -> None:
         assert _sent(own, rest) == rest
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux gives up on time")
+def test_a_machine_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bokehmount_server.websocket._VANISHED", 1.0)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+            own, _ = listening.accept()
+            app_socket = AppSocket.__new__(AppSocket)
+            app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True, stream=IOStream(own))
+            app_socket.read_ahead()
+            app_socket.tune()
+            stream = app_socket.heard_by(lambda message: None)
+            closed = asyncio.Event()
+            stream.set_close_callback(closed.set)
+            with pytest.raises(StreamClosedError):  # what its machine holds for it is full at once
+                await asyncio.wait_for(stream.write(bytes(64 << 20)), timeout=30)
+            await closed.wait()
+            assert isinstance(stream.error, TimeoutError)
+
+    asyncio.run(main())
+
+
 def test_a_user_who_drags_is_noted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[float] = []
     now = 100.0
