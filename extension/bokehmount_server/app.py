@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from jupyter_server._tz import utcnow
@@ -95,7 +96,8 @@ class BokehMount(ExtensionApp):
         self.kernels = server.kernel_manager
         base = url_path_join(server.base_url, PREFIX) + "/"
         secret = self.secret_key or hmac.digest(server.cookie_secret, b"bokehmount session tokens", hashlib.sha256)
-        policy = TokenPolicy(Tokens(secret.hex(), signed=True, lifetime=self.token_lifetime))
+        tokens = Tokens(secret.hex(), signed=True, lifetime=self.token_lifetime)
+        policy = TokenPolicy(tokens, server=token_hex(4))
         self.views = Views()
         hello = {"linger": self.linger, "linger_lost": self.linger_lost}
         JupyterSocket.limits = Limits(self.max_message_size, self.max_queue_size, self.ping_interval)

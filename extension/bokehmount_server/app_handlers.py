@@ -129,7 +129,7 @@ class SessionAnswer(web.RequestHandler):
     def opening(self) -> Opening:
         """What this request may see."""
         info = self.info()
-        return opening_of(self.session_token(info), info)
+        return opening_of(self.site.policy, self.session_token(info), info)
 
 
 class PageAnswer(SessionAnswer):
@@ -220,12 +220,17 @@ class SocketAnswer(SessionAnswer, AppSocket):
             token = check_app(site.policy.tokens.check(self.token_text, trust_unsigned=self.trusted), self.path)
             if self.selected_subprotocol == BOKEH:
                 self._viewer = ViewerSocket(self, site.door, self.path, partial(site.changed, token.session_id))
-                self._viewer.start(opening_of(token, self.info()))
+                self._viewer.start(opening_of(site.policy, token, self.info()))
             elif site.views is not None:
                 self._view = View("", self.path, token.session_id, self)
                 site.views.add(self._view, busy=False)
         except Exception as error:
             self.fail(error)
+
+    def refuse(self, session_id: str, error: Exception) -> None:
+        super().refuse(session_id, error)
+        if self.site.views is not None:
+            self.site.views.refused("", session_id, error)
 
     def on_message(self, message: str | bytes) -> None:
         if self._viewer is not None:

@@ -113,7 +113,8 @@ class PageHandler(_KernelPage):
             await asyncio.wait([linking], timeout=START_PATIENCE)  # a kernel that has just been started answers later
             link = linking.result() if linking.done() else None
             listens = token.text
-            page = asyncio.ensure_future(_page(linking, path, opening_of(token, info), site.place(kernel_id)))
+            opening = opening_of(site.policy, token, info)
+            page = asyncio.ensure_future(_page(linking, path, opening, site.place(kernel_id)))
             if link is not None:
                 await self._wait(link, page)
             if page.done():
@@ -151,7 +152,8 @@ class AutoloadHandler(_KernelPage):
             info = request_info(self.request, self.current_user.username)
             token = token_of(self.site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
             place = Place(self.site.place(kernel_id).root)
-            script = await _patiently(link.autoload(f"/{app}", opening_of(token, info), place, wishes))
+            opening = opening_of(self.site.policy, token, info)
+            script = await _patiently(link.autoload(f"/{app}", opening, place, wishes))
         send_script(self, script)
 
 
@@ -231,14 +233,22 @@ class SocketHandler(JupyterSocket):
             site.views.add(self._view, busy=link is not None and link.busy)
             return
         assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"
-        link = await site.links.get(kernel_id)
+        try:
+            link = await site.links.get(kernel_id)
+        except BokehMountError as error:
+            self.refuse(token.session_id, error)
+            return
         if self.ws_connection is None:
             return
         self._connected = kernel_id
         self.settings["kernel_manager"].notify_connect(kernel_id)
         self._viewer = ViewerSocket(self, link, path, partial(site.changed, kernel_id, token.session_id))
         info = request_info(self.request, self.current_user.username)
-        self._viewer.start(opening_of(token, info))
+        self._viewer.start(opening_of(site.policy, token, info))
+
+    def refuse(self, session_id: str, error: Exception) -> None:
+        super().refuse(session_id, error)
+        self.site.views.refused(self.kernel_id, session_id, error)
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         if self._viewer is None and self._view is None:

@@ -33,10 +33,21 @@ class TokenPolicy:
     Args:
         tokens: makes and checks them
         generate_session_ids: whether a request without a session gets a new one
+        server: the name of this run of the server, of whose tokens only its own open new sessions: what a page showed
+            before a restart is lost, which its user has to be told; None where several processes serve the same pages
     """
 
     tokens: Tokens
     generate_session_ids: bool = True
+    server: str | None = None
+
+    def make(self, session_id: str, payload: dict[str, Any]) -> SessionToken:
+        """A token for a session."""
+        return self.tokens.make(session_id, payload if self.server is None else {**payload, SERVER: self.server})
+
+    def opens_new(self, token: SessionToken) -> bool:
+        """Whether a token opens a session that does not live yet."""
+        return token.opens_new(time.time()) and self.server in (None, token.payload.get(SERVER, self.server))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,9 @@ class Visible:
 
 APP: Final = "bokehmount_app"
 """Where a token that a page is given names the app's path."""
+
+SERVER: Final = "bokehmount_server"
+"""Where it names the run of the server that made it."""
 
 NOTHING_MORE: Final = Visible(include_cookies=())
 """In a server with a login of its own, cookies are the login's."""
@@ -134,8 +148,8 @@ def token_of(
     if session_id is None:
         if not policy.generate_session_ids:
             raise TokenError("no bokeh-session-id was sent, and this server makes none")
-        return policy.tokens.make(policy.tokens.new_session_id(), payload)
-    token = policy.tokens.make(session_id, payload)
+        return policy.make(policy.tokens.new_session_id(), payload)
+    token = policy.make(session_id, payload)
     return policy.tokens.check(token.text, trust_unsigned=trusted)
 
 
@@ -150,7 +164,7 @@ def check_app(token: SessionToken, path: str) -> SessionToken:
     return token
 
 
-def opening_of(token: SessionToken, request: RequestInfo) -> Opening:
+def opening_of(policy: TokenPolicy, token: SessionToken, request: RequestInfo) -> Opening:
     """What a client with this token may see.
 
     A session that is opened by a WebSocket was asked for by an earlier request: its arguments and headers are in the
@@ -161,7 +175,7 @@ def opening_of(token: SessionToken, request: RequestInfo) -> Opening:
         request = replace(request, arguments=arguments)
     if headers:
         request = replace(request, headers={**request.headers, **headers})
-    return Opening(token.session_id, token.text, token.opens_new(time.time()), request)
+    return Opening(token.session_id, token.text, policy.opens_new(token), request)
 
 
 def _argument(request: HTTPServerRequest, name: str) -> str | None:

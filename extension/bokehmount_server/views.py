@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from bokehmount.errors import AppError, BokehMountError
+from bokehmount.errors import AppError, BokehMountError, SessionEnded
 
 __all__ = ("StatusSocket", "View", "Views")
 
@@ -158,7 +158,7 @@ class Views:
             error = None if page.cancelled() else page.exception()
             if error is not None and not isinstance(error, BokehMountError):
                 log.error("bokehmount: a page could not be had", exc_info=error)
-            for view in self.of(lambda view: (view.kernel_id, view.session_id) == key):
+            for view in self._views_of(*key):
                 self._tell_outcome(view, page)
             asyncio.get_running_loop().call_later(keep, forget)
 
@@ -171,12 +171,31 @@ class Views:
         error = page.exception()
         if error is None:
             view.tell("ready")
-            return
+        else:
+            self._tell_error(view, error)
+
+    def refused(self, kernel_id: str, session_id: str, error: Exception) -> None:
+        """A page that comes back does not find its session any more, of which only BokehJS would hear."""
+        for view in self._views_of(kernel_id, session_id):
+            if not view.waits:  # else it knows already
+                self._tell_error(view, error)
+
+    def _views_of(self, kernel_id: str, session_id: str) -> Iterable[View]:
+        return self.of(lambda view: (view.kernel_id, view.session_id) == (kernel_id, session_id))
+
+    def _tell_error(self, view: View, error: BaseException) -> None:
         view.waits, view.run = True, self.run_of(view.kernel_id, view.app)
         match error:
             case AppError():
                 view.tell("raised", f"The app raised {error}", detail=error.traceback)
+            case SessionEnded():
+                view.tell("ended", _sentence(error))
             case BokehMountError():
-                view.tell("gone", str(error))
+                view.tell("gone", _sentence(error))
             case _:
                 view.tell("gone", "The server failed; its log says why.")
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -143,6 +143,10 @@ class AppSocket(WebSocketHandler):
             log.error("bokehmount: a WebSocket failed", exc_info=error)
             self.end(CloseCode.SERVER_FAILED, "the server failed; its log says why")
 
+    def refuse(self, session_id: str, error: Exception) -> None:
+        """Close, since there is no such session to look at."""
+        self.fail(error)
+
 
 class ViewerSocket:
     """The Bokeh protocol on an `AppSocket`.
@@ -188,7 +192,7 @@ class ViewerSocket:
                 self._door.receive(self, frames)
             await connecting
         except Exception as error:
-            self._socket.fail(error)
+            self._socket.refuse(self.session_id, error)
         finally:
             connecting.cancel()
             self._connecting = None

@@ -120,7 +120,7 @@ class AppHost:
             return living
         if app.shared_session is not None:
             raise SessionEnded(f"{app.title} has ended: run its cell again")
-        if not opening.may_create:
+        if not opening.may_create or app.context.is_spent(opening.token):
             raise SessionEnded("this session has ended: reload the page to start a new one")
         return await app.context.create_session_if_needed(ID(session_id), opening.request, opening.token)
 

@@ -46,6 +46,9 @@ MOST_EXPECTED: Final = 20
 """Sessions of an app that wait long for their first viewer; of more, made by robots perhaps, the oldest wait no longer
 than for one who said goodbye."""
 
+MOST_SPENT: Final = 1000
+"""Tokens of ended sessions that are known; of more, the oldest have most likely grown too old by themselves."""
+
 
 class RequestProxy:
     """What an app may know of the HTTP request that opened its session.
@@ -203,6 +206,7 @@ class ApplicationContext:
         self._server_context = BokehServerContext(self)
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, asyncio.Future[ServerSession]] = {}
+        self._spent: dict[int, None] = {}  # hashes of tokens whose session was seen and has ended, the oldest first
         self._ends = 0
 
     @property
@@ -272,6 +276,15 @@ class ApplicationContext:
         if held is None:
             raise ProtocolError(f"no such session: {session_id!r}")
         return held.session
+
+    def is_spent(self, token: str) -> bool:
+        """Whether somebody has looked at this token's session, which has ended: it opens no other one in its place."""
+        return hash(token) in self._spent
+
+    def _spend(self, token: str) -> None:
+        self._spent[hash(token)] = None
+        while len(self._spent) > MOST_SPENT:
+            del self._spent[next(iter(self._spent))]
 
     def living(self, session_id: str) -> ServerSession | None:
         """The living session of this id, or None.  Safe on any thread."""
@@ -451,6 +464,8 @@ class ApplicationContext:
             if held.lifecycle.state in (State.IDLE, State.LIVE):
                 held.lifecycle.on(Event.EXPIRED, time.monotonic())
             session.destroy()
+            if held.lifecycle.seen and held.context._token is not None:
+                self._spend(held.context._token)
             return True
 
         if not await session.with_document_locked(discard):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import bokeh
@@ -103,6 +104,26 @@ def test_an_old_token_opens_no_new_session() -> None:
             with pytest.raises(SessionEnded, match="reload the page"):
                 await question
         assert list(app.context.sessions) == []
+
+    hosted(test)
+
+
+def test_a_token_whose_session_was_seen_and_has_ended_opens_no_other() -> None:
+    async def test(host: AppHost, app: App) -> None:
+        unseen, seen = opening("unseen"), opening("seen")
+        await host.session("/app", unseen)
+        viewer = Viewer()
+        await host.connect("/app", seen, viewer)
+        host.disconnect(viewer, lost=True)
+        await host.expire(0, 0)
+        assert list(app.context.sessions) == []
+        with pytest.raises(SessionEnded, match="reload the page"):
+            await host.connect("/app", seen, viewer)
+        await host.connect("/app", unseen, viewer)  # a page that was slow to come has lost nothing
+        # such as that of a client that asks for it by name
+        another = generate_jwt_token(ID("seen"), signed=False, extra_payload={"another": 1})
+        again = replace(opening("seen"), token=another)
+        await host.connect("/app", again, viewer)
 
     hosted(test)
 

@@ -143,15 +143,26 @@ def test_an_argument_that_is_not_text_is_refused(name: str) -> None:
 
 def test_an_old_token_sees_a_living_session_but_opens_none() -> None:
     old = OLD.make(SIGNED.new_session_id(), {})
-    opening = opening_of(token(TokenPolicy(SIGNED), request(bokeh_token=old.text)), RequestInfo())
+    policy = TokenPolicy(SIGNED)
+    opening = opening_of(policy, token(policy, request(bokeh_token=old.text)), RequestInfo())
     assert (opening.session_id, opening.token, opening.may_create) == (old.session_id, old.text, False)
     new = SIGNED.make(SIGNED.new_session_id(), {})
-    assert opening_of(new, RequestInfo()).may_create and new.expires > time.time()
+    assert opening_of(policy, new, RequestInfo()).may_create and new.expires > time.time()
+
+
+def test_a_token_of_a_server_that_was_started_again_opens_no_session() -> None:
+    first, again = TokenPolicy(SIGNED, server="first"), TokenPolicy(SIGNED, server="again")
+    made = token(first, request())
+    assert opening_of(first, made, RequestInfo()).may_create
+    assert not opening_of(again, made, RequestInfo()).may_create
+    of_a_client = SIGNED.make(SIGNED.new_session_id(), {})
+    assert opening_of(again, of_a_client, RequestInfo()).may_create, "no run of the server made it"
+    assert opening_of(TokenPolicy(SIGNED), made, RequestInfo()).may_create, "one of several that serve the same pages"
 
 
 def test_a_session_that_a_websocket_opens_knows_the_request_for_its_page() -> None:
     page = RequestInfo(arguments={"n": [b"5"]}, headers={"Referer": "r", "Host": "h"})
     made = SIGNED.make(SIGNED.new_session_id(), token_payload(page))
-    seen = opening_of(made, RequestInfo(headers={"Upgrade": "websocket"}, user="ada")).request
+    seen = opening_of(TokenPolicy(SIGNED), made, RequestInfo(headers={"Upgrade": "websocket"}, user="ada")).request
     assert seen.arguments == {"n": [b"5"]} and seen.user == "ada"
     assert dict(seen.headers) == {"Upgrade": "websocket", "Referer": "r", "Host": "h"}

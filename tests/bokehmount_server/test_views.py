@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bokehmount.errors import AppError, AppNotFound, KernelLost
+from bokehmount.errors import AppError, AppNotFound, KernelLost, SessionEnded
 from bokehmount_server.views import BUSY, View, Views
 
 from ..bokehmount.doubles import turns
@@ -80,11 +80,12 @@ def test_a_view_that_waits_is_told_why_and_then_that_it_is_there(busy: bool, sta
             AppError("ValueError: no", "Traceback …"),
             {"state": "raised", "text": "The app raised ValueError: no", "detail": "Traceback …"},
         ),
-        (KernelLost("the kernel died"), {"state": "gone", "text": "the kernel died"}),
-        (AppNotFound("no app"), {"state": "gone", "text": "no app"}),
+        (KernelLost("the kernel died"), {"state": "gone", "text": "The kernel died."}),
+        (AppNotFound("no app"), {"state": "gone", "text": "No app."}),
+        (SessionEnded("over: reload"), {"state": "ended", "text": "Over: reload."}),
         (RuntimeError("our secret"), {"state": "gone", "text": "The server failed; its log says why."}),
     ],
-    ids=["app", "kernel", "no app", "server"],
+    ids=["app", "kernel", "no app", "session", "server"],
 )
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
 def test_a_page_that_does_not_come_is_told_also_to_a_view_that_listens_late(
@@ -99,6 +100,20 @@ def test_a_page_that_does_not_come_is_told_also_to_a_view_that_listens_late(
         if late:
             views.add(seen, busy=False)
         assert seen.socket.told[-1] == expected  # type: ignore[attr-defined]
+
+    run(main)
+
+
+def test_a_page_that_comes_back_in_vain_is_told_why() -> None:
+    async def main(views: Views) -> None:
+        seen, other = view(), view("s2")
+        for each in (seen, other):
+            views.add(each, busy=False)
+        views.refused(seen.kernel_id, seen.session_id, SessionEnded("this session has ended"))
+        assert told(seen) == ["ready", "ended"] and told(other) == ["ready"]
+        views.kernel_lost(other.kernel_id, "restarted", "The kernel was restarted.")
+        views.refused(other.kernel_id, other.session_id, KernelLost("gone"))
+        assert told(other) == ["ready", "restarted"], "it knows already, and better"
 
     run(main)
 

@@ -201,3 +201,53 @@ async def test_a_server_with_a_session_at_work_ends_all_the_same(tmp_path: Path)
         assert (await browser.page("bokeh/at_work")).status == 200
         await asyncio.to_thread(server.stop)
     assert "sessions of /at_work were still at work and ended without their hooks: 1" in server.log.read_text()
+
+
+async def refused(browser: Browser, path: str, token: str) -> None:
+    """Come back with the token of a session that is over, as BokehJS does; the view hears of it too."""
+    async with browser.status(path, token) as status:
+        await status.told("ready")
+        code, reason = await BokehSocket(await browser.socket(path, ["bokeh", token])).closed()
+        assert code == 4410 and "reload the page" in reason
+        await status.told("ended", containing="session has ended")
+
+
+async def test_who_comes_back_too_late_is_told_and_the_app_does_not_run_again(tmp_path: Path) -> None:
+    with running(JupyterServer(tmp_path, config={"BokehMount": {"linger_lost": 0.5}})) as server:
+        browser = await Browser(server).log_in()
+        notebook = await Notebook(server, server.start_kernel()).open()
+        await notebook.run(SETUP + SLIDERS)
+        async with shown(browser, notebook, "handle = show(sliders)") as view:
+            await view.set("slider", "value", 3)
+            await view.socket.cut()
+            await asyncio.sleep(3)
+            assert await notebook.value("len(handle.sessions)") == 0
+            await refused(browser, view.path, view.page.token)
+            assert await notebook.value("len(handle.sessions)") == 0
+        await notebook.close()
+
+
+COUNTED = """\
+from pathlib import Path
+from bokeh.io import curdoc
+from bokeh.models.widgets import Div
+with Path(__file__).with_suffix(".runs").open("a") as file:
+    file.write("run ")
+curdoc().add_root(Div(text="counted"))
+"""
+
+
+async def test_a_session_that_ended_with_its_server_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+    app = tmp_path / "counted.py"
+    app.write_text(COUNTED)
+    with running(JupyterServer(tmp_path, config={"BokehMount": {"apps": {"/counted": str(app)}}})) as server:
+        browser = await Browser(server).log_in()
+        page = await browser.page("bokeh/counted")
+        assert page.status == 200
+        await asyncio.to_thread(server.stop)
+        server.start()
+        browser = await Browser(server).log_in()
+        await refused(browser, "bokeh/counted", page.token)
+        assert app.with_suffix(".runs").read_text() == "run "
+        assert (await browser.page("bokeh/counted")).status == 200
+        assert app.with_suffix(".runs").read_text() == "run run "

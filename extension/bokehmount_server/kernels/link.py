@@ -12,7 +12,7 @@ from typing import Any, Final
 from bokehmount import errors
 from bokehmount.apphost import Opening
 from bokehmount.assets import Asset
-from bokehmount.errors import AppError, BokehMountError, CloseCode, KernelLost, ProtocolError
+from bokehmount.errors import AppError, BokehMountError, CloseCode, KernelLost, ProtocolError, SessionEnded
 from bokehmount.fragments import Writes
 from bokehmount.frames import Frames
 from bokehmount.link.carrier import Carrier
@@ -219,7 +219,9 @@ class KernelLink:
         """Pass a viewer's message on."""
         number = self._numbers.get(viewer)
         if number is None:
-            raise KernelLost(self.gone or "the session has ended")
+            if self.gone is not None:
+                raise KernelLost(self.gone)
+            raise SessionEnded("this session has ended: reload the page to start a new one")
         self._send(Received(number, raw(frames)))
 
     def disconnect(self, viewer: Viewer, *, lost: bool) -> None:

@@ -514,7 +514,7 @@ async def test_a_browser_that_leaves_is_gone_in_the_kernel_too(rig: Rig) -> None
     session.document.title = "unseen"
     await asyncio.sleep(0.02)
     assert len(browser.heard) == heard
-    with pytest.raises(KernelLost, match="the session has ended"):
+    with pytest.raises(SessionEnded, match="this session has ended"):
         rig.link.receive(browser, wire.encode(wire.pull_doc()))
 
 
