@@ -24,7 +24,7 @@ from .door import Viewer
 from .jupyter_apps import AppsHandler, HostedApps, IndexHandler
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
-from .kernels.control_carrier import MESSAGE_TYPE, RESTARTED
+from .kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED
 from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, Links
 from .kernels.socket_carrier import LocalSockets
@@ -196,7 +196,16 @@ class _Teller(LinkListener):
         for view in self._looking(link, viewers):
             view.tell("output", text, error=error)
 
+    def broken(self, link: KernelLink, why: str) -> None:
+        self._views.line_broken(link.kernel_id, why[0].upper() + why[1:] + ".")
+
+    def back(self, link: KernelLink) -> None:
+        self._views.line_back(link.kernel_id)
+
     def lost(self, link: KernelLink, why: str) -> None:
+        if why == LINE_LOST:
+            self.broken(link, why)
+            return
         state = "restarted" if why == RESTARTED else "gone"
         self._views.kernel_lost(link.kernel_id, state, why[0].upper() + why[1:] + ".")
 

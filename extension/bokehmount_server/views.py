@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from bokehmount.errors import AppError, BokehMountError, SessionEnded
+from bokehmount.errors import AppError, BokehMountError, KernelLost, SessionEnded
 
 __all__ = ("StatusSocket", "View", "Views")
 
@@ -67,12 +67,15 @@ class Views:
         self._views: set[View] = set()
         self._owed: dict[tuple[str, str], asyncio.Future[str]] = {}
         self._runs: dict[str, dict[str, str]] = {}
+        self._broken: dict[str, str] = {}  # kernels that can't be reached for now, and why
 
     def add(self, view: View, *, busy: bool) -> None:
         """A view listens from now on, and is told at once how things stand."""
         self._views.add(view)
         owed = self._owed.get((view.kernel_id, view.session_id))
-        if owed is None:
+        if view.kernel_id in self._broken:
+            view.tell("lost", self._broken[view.kernel_id])
+        elif owed is None:
             view.tell("ready")
         elif owed.done():
             self._tell_outcome(view, owed)
@@ -107,9 +110,22 @@ class Views:
     def kernel_lost(self, kernel_id: str, state: str, text: str) -> None:
         """A kernel's apps are gone; tell their views."""
         self._runs.pop(kernel_id, None)
+        self._broken.pop(kernel_id, None)
         for view in self.of(lambda view: view.kernel_id == kernel_id):
             view.waits, view.run = True, None
             view.tell(state, text)
+
+    def line_broken(self, kernel_id: str, text: str) -> None:
+        """A kernel can't be reached for now; its sessions may live on."""
+        self._broken[kernel_id] = text
+        for view in self.of(lambda view: view.kernel_id == kernel_id and not view.waits):
+            view.tell("lost", text)
+
+    def line_back(self, kernel_id: str) -> None:
+        """It can be reached again: pages find their sessions, or are told that these have ended."""
+        self._broken.pop(kernel_id, None)
+        for view in self.of(lambda view: view.kernel_id == kernel_id and not view.waits):
+            view.tell("ready")
 
     def remove(self, view: View) -> None:
         """A view is gone."""
@@ -176,6 +192,8 @@ class Views:
 
     def refused(self, kernel_id: str, session_id: str, error: Exception) -> None:
         """A page that comes back does not find its session any more, of which only BokehJS would hear."""
+        if kernel_id in self._broken and isinstance(error, KernelLost):
+            return
         for view in self._views_of(kernel_id, session_id):
             if not view.waits:  # else it knows already
                 self._tell_error(view, error)

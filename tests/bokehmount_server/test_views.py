@@ -118,6 +118,25 @@ def test_a_page_that_comes_back_in_vain_is_told_why() -> None:
     run(main)
 
 
+def test_while_a_line_is_broken_views_wait_and_come_back_with_it() -> None:
+    async def main(views: Views) -> None:
+        seen, late, gone = view(), view("s2"), view("s3")
+        views.add(seen, busy=False)
+        views.line_broken("k1", "Trying again.")
+        views.add(late, busy=False)
+        views.refused("k1", seen.session_id, KernelLost("the gateway can't be reached"))
+        assert told(seen) == ["ready", "lost"] and told(late) == ["lost"]
+        views.line_back("k1")
+        assert told(seen)[2:] == ["ready"] and told(late)[1:] == ["ready"]
+        views.line_broken("k1", "Trying again.")
+        views.add(gone, busy=False)
+        views.kernel_lost("k1", "gone", "The kernel is gone.")
+        views.line_back("k1")
+        assert told(gone) == ["lost", "gone"]
+
+    run(main)
+
+
 def test_a_server_that_stops_waiting_says_so() -> None:
     async def main(views: Views) -> None:
         page, seen = owed(views), view()

@@ -5,17 +5,15 @@ Nothing here waits for a length of time: each wait names the condition, and its 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -496,68 +494,3 @@ class Lab:
     def close(self) -> None:
         """Close all its pages."""
         self.context.close()
-
-
-class Cable:
-    """A way to the server that can be cut and mended, as a laptop's network is; it passes bytes on.
-
-    Args:
-        port: the server's
-    """
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._whole = True
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = self._do(asyncio.start_server(self._connected, "127.0.0.1", 0))
-        self.port = int(self._server.sockets[0].getsockname()[1])
-
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        self._ends.discard(writer)
-        writer.close()
-
-    async def _cut(self) -> None:
-        self._whole = False
-        for writer in self._ends:
-            writer.transport.abort()
-
-    def cut(self) -> None:
-        """Break all connections, and let no new one through."""
-        self._do(self._cut())
-
-    def mend(self) -> None:
-        """Let connections through again."""
-        self._whole = True
-
-    async def _close(self) -> None:
-        await self._cut()
-        self._server.close()
-        while self._ends:
-            await asyncio.sleep(0.01)
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        await asyncio.gather(*others, return_exceptions=True)
-
-    def close(self) -> None:
-        """Cut it for good."""
-        self._do(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
-        self._loop.close()

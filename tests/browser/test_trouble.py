@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from ..cable import Cable
 from .apps import CLOUD, LOAD, POWER
 from .conftest import OpenNotebook
-from .driver import TOKEN, Cable, Jupyter, Lab, View, eventually
+from .driver import TOKEN, Jupyter, Lab, View, eventually
 
 UNTIL_TOLD = """
 from pathlib import Path

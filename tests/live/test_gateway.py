@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .client import Browser, JupyterServer, Notebook, running
+from ..cable import Cable
+from .client import Browser, JupyterServer, Notebook, eventually, running
 from .conftest import SETUP, SLIDERS
 
 
@@ -18,12 +19,26 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]
         yield server
 
 
+RATE = 1_000_000
+"""Bytes a second of the line to the gateway."""
+
+
 @pytest.fixture(scope="module")
-def front(gateway: JupyterServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+def line(gateway: JupyterServer) -> Iterator[Cable]:
+    """The way to the gateway."""
+    cable = Cable(gateway.port, RATE)
+    yield cable
+    cable.close()
+
+
+@pytest.fixture(scope="module")
+def front(gateway: JupyterServer, line: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     """The server that the user sees."""
+    url = gateway.url.replace(str(gateway.port), str(line.port))
     config = {
-        "GatewayClient": {"url": gateway.url, "auth_token": gateway.token, "auth_scheme": "token"},
-        "BokehMount": {"local_sockets": False},  # both run on one machine here, where the link would find a shorter way
+        "GatewayClient": {"url": url, "auth_token": gateway.token, "auth_scheme": "token"},
+        # both run on one machine here, where the link would find a shorter way
+        "BokehMount": {"local_sockets": False, "linger_lost": 20},
     }
     with running(JupyterServer(tmp_path_factory.mktemp("front"), "/user/ada/", config)) as server:
         yield server
@@ -73,3 +88,97 @@ async def test_the_link_says_over_what_it_runs(front: JupyterServer, notebook: N
     browser = await Browser(front).log_in()
     async with browser.view(notebook.path_of(cell.view)):
         assert "over its control carrier" in (await notebook.run("%bokehmount")).text
+
+
+STREAM = """
+import numpy as np
+from bokeh.models import ColumnDataSource, Div
+ticks = 0
+def stream(doc):
+    source = ColumnDataSource(dict(x=np.zeros(3)), name='stream')
+    doc.add_root(Div(text='', name='ticks', tags=[source]))
+    def tick():
+        global ticks
+        ticks += 1
+        source.data = dict(x=np.full(38_000, float(ticks)))
+    doc.add_periodic_callback(tick, 100)
+"""
+
+
+async def test_a_stream_that_is_faster_than_the_line_goes_at_the_lines_pace(
+    front: JupyterServer, notebook: Notebook
+) -> None:
+    """300 kB ten times a second over a line of 1 MB/s."""
+    cell = await notebook.run(f"{STREAM}stream_handle = show(stream)")
+    browser = await Browser(front).log_in()
+    async with (
+        browser.view(notebook.path_of(cell.view)) as view,
+        browser.status(view.path, view.page.token) as status,
+    ):
+        await asyncio.sleep(16)  # longer than a kernel may be silent
+        ahead = await notebook.value("ticks") - view["stream"].data["x"][0]
+        print(f"measured: the kernel is {ahead:.0f} of its 300 kB messages ahead of the view")
+        assert ahead < 25, "about 2 MiB may be on the way"
+        assert view.socket.is_open and set(status.states) == {"ready"}
+    await notebook.run("stream_handle.close()")
+
+
+async def test_a_line_that_breaks_for_a_moment_costs_no_session(
+    front: JupyterServer, kernel_id: str, line: Cable
+) -> None:
+    notebook = await Notebook(front, kernel_id).open()
+    await notebook.run(SETUP + SLIDERS)
+    cell = await notebook.run("handle = show(sliders, name='blip')")
+    browser = await Browser(front).log_in()
+    async with (
+        browser.view(notebook.path_of(cell.view)) as view,
+        browser.status(view.path, view.page.token) as status,
+    ):
+        await view.set("slider", "value", 6)
+        line.cut()
+        await status.told("lost", containing="trying again")
+        line.mend()
+        await eventually("the line is back", lambda: status.states[-1] == "ready")
+        await view.connect()
+        assert view["slider"].value == 6
+        await notebook.close()  # Jupyter's own connection does not come back by itself
+        notebook = await Notebook(front, kernel_id).open()
+        assert await notebook.value("len(handle.sessions)") == 1
+    await notebook.close()
+
+
+async def test_a_kernel_that_is_restarted_at_the_gateway_is_said_to_be(
+    gateway: JupyterServer, front: JupyterServer
+) -> None:
+    kernel_id = front.start_kernel()
+    notebook = await Notebook(front, kernel_id).open()
+    await notebook.run(SETUP + SLIDERS)
+    cell = await notebook.run("show(sliders, name='restarted')")
+    browser = await Browser(front).log_in()
+    async with (
+        browser.view(notebook.path_of(cell.view)) as view,
+        browser.status(view.path, view.page.token) as status,
+    ):
+        gateway.api(f"api/kernels/{kernel_id}/restart", "POST")
+        await status.told("restarted", containing="was restarted")
+        code, _ = await view.socket.closed()
+        assert code == 4503
+    await notebook.close()
+    gateway.end_kernel(kernel_id)
+    page = await browser.final_page(notebook.path_of(cell.view))
+    assert page.status == 404 and "no such kernel any more" in page.data("text")
+
+
+async def test_a_gateway_that_can_not_be_reached_is_told_of(front: JupyterServer, kernel_id: str, line: Cable) -> None:
+    notebook = await Notebook(front, kernel_id).open()
+    await notebook.run(SETUP + SLIDERS)
+    cell = await notebook.run("handle = show(sliders, name='unreachable')")
+    await notebook.close()
+    browser = await Browser(front).log_in()
+    line.cut()
+    try:
+        page = await browser.final_page(notebook.path_of(cell.view))
+        assert page.status == 503 and "the gateway can" in page.data("text")
+    finally:
+        line.mend()
+    assert (await browser.final_page(notebook.path_of(cell.view))).status == 200

@@ -12,19 +12,26 @@ from typing import Any, Final
 from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
 from bokehmount.link.messages import PROTOCOL, Part
+from bokehmount.link.pace import TOLD_AFTER, size
 
 from .control_channel import ChannelClosed, ControlChannel
 
-__all__ = ("MESSAGE_TYPE", "RESTARTED", "ControlCarrier")
+__all__ = ("LINE_LOST", "MESSAGE_TYPE", "RESTARTED", "ControlCarrier")
 
 log = logging.getLogger(__name__)
 
 MESSAGE_TYPE: Final = "bokehmount_link"
 
+LINE_LOST: Final = "the connection to the gateway is lost; trying again"
+
 RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 
 _OPENING: Final = 10.0
 """Seconds for a kernel to answer on its control channel, which it does in about 10 ms also while a cell runs."""
+
+
+_PROBING: Final = 3.0
+"""Seconds in which it answers what any kernel understands."""
 
 
 class ControlCarrier:
@@ -40,6 +47,9 @@ class ControlCarrier:
         self._channel = channel
         self._link = uuid.uuid4().hex
         self._closed = False
+        self._taken = self._said = 0
+        self._probe = ""
+        self._probed: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._receiver: Receiver | None = None
 
@@ -89,16 +99,29 @@ class ControlCarrier:
         while not self._closed:
             try:
                 message = await self._channel.receive()
-            except ChannelClosed as error:
-                self._receiver.lost(f"{error}: reload the page")
+            except ChannelClosed:
+                self._receiver.lost(LINE_LOST)
                 return
             content = message.content
+            if message.parent == self._probe and self._probed is not None and not self._probed.done():
+                self._probed.set_result(None)
             if message.msg_type != MESSAGE_TYPE or content.get("link") != self._link:
                 continue
             if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
                 self._receiver.lost(RESTARTED)
                 return
+            self._taken += size(message.buffers)
+            if self._taken - self._said >= TOLD_AFTER:
+                self._said = self._taken
+                self._send({"taken": self._taken})
             self._receiver.received(message.buffers)
+
+    async def answers(self) -> bool:
+        """Whether the kernel answers at all, though it may know nothing of this link."""
+        self._probed = asyncio.get_running_loop().create_future()
+        self._probe = self._channel.send("kernel_info_request", {})
+        done, _ = await asyncio.wait([self._probed], timeout=_PROBING)
+        return bool(done)
 
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""

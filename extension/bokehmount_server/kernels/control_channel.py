@@ -14,9 +14,10 @@ from jupyter_client.session import Session
 from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from jupyter_server.utils import url_path_join
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketError, websocket_connect
 
+from bokehmount.errors import AppNotFound, KernelLost
 from bokehmount.link.messages import Part
 from bokehmount.link.stream import MAX_MESSAGE
 
@@ -128,12 +129,31 @@ class GatewayControlChannel:
 
     @classmethod
     async def open(cls, kernel_id: str) -> GatewayControlChannel:
-        """Connect to a kernel of the gateway that this server is configured for."""
+        """Connect to a kernel of the gateway that this server is configured for.
+
+        Raises:
+            AppNotFound: the gateway has no such kernel
+            KernelLost: the gateway can't be reached, or speaks another protocol
+        """
         gateway = GatewayClient.instance()
         url = url_path_join(gateway.ws_url or "", gateway.kernels_endpoint or "", kernel_id, "channels")
         arguments: dict[str, Any] = gateway.load_connection_args()  # type: ignore[no-untyped-call]
         request = HTTPRequest(f"{url}?session_id={uuid.uuid4().hex}", **arguments)
-        return cls(await websocket_connect(request, subprotocols=[_V1], max_message_size=MAX_MESSAGE, ping_interval=25))
+        try:
+            connection = await websocket_connect(
+                request, subprotocols=[_V1], max_message_size=MAX_MESSAGE, ping_interval=25
+            )
+        except (HTTPClientError, OSError, WebSocketError) as error:
+            code = error.code if isinstance(error, HTTPClientError) else None
+            if code == 404:
+                raise AppNotFound("the gateway has no such kernel any more: start one and run the app's cell") from None
+            if code in (401, 403):
+                raise KernelLost(f"the gateway refuses this server ({error}): ask who runs it") from None
+            raise KernelLost(f"the gateway can't be reached ({error}): try again") from None
+        if connection.selected_subprotocol != _V1:
+            connection.close()
+            raise KernelLost(f"the gateway does not speak {_V1}: it needs a newer jupyter-server")
+        return cls(connection)
 
     def send(self, msg_type: str, content: Mapping[str, Any], buffers: Sequence[Part] = ()) -> str:
         """Send a message; gives its id."""

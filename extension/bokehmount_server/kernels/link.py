@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -60,6 +61,12 @@ class LinkListener:
 
     def lost(self, link: KernelLink, why: str) -> None:
         """The link is gone."""
+
+    def broken(self, link: KernelLink, why: str) -> None:
+        """It could not be opened again, and will be tried once more."""
+
+    def back(self, link: KernelLink) -> None:
+        """It stands where another one broke."""
 
 
 class AssetCache:
@@ -122,6 +129,7 @@ class KernelLink:
         self.apps: Sequence[Mapping[str, Any]] = info.get("apps", ())
         self.busy = False
         self.gone: str | None = None
+        self.heard = time.monotonic()
         self._cache = cache
         self._listener = listener
         self._lender = lender
@@ -237,6 +245,7 @@ class KernelLink:
 
     def received(self, parts: Sequence[Part]) -> None:
         """A message of the kernel, on our loop."""
+        self.heard = time.monotonic()
         try:
             message = decode(parts)
         except ProtocolError as error:

@@ -1,20 +1,22 @@
-"""One link for each kernel: opened when first needed, watched, and given up when the kernel is gone."""
+"""One link for each kernel: opened when first needed, watched, opened again where only the line to a gateway broke, and
+given up when the kernel is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Protocol
 
 from jupyter_server.gateway.managers import GatewayMappingKernelManager
 
 from bokehmount import __version__
-from bokehmount.errors import AppNotFound, KernelLost
+from bokehmount.errors import AppNotFound, BokehMountError, KernelLost
 from bokehmount.link.carrier import Carrier, Receiver
 
 from ..lending import Lender
-from .control_carrier import ControlCarrier
+from .control_carrier import LINE_LOST, RESTARTED, ControlCarrier
 from .control_channel import GatewayControlChannel, LocalControlChannel
 from .link import AssetCache, KernelLink, LinkListener
 from .socket_carrier import LocalSockets, Offer
@@ -24,6 +26,12 @@ __all__ = ("CarrierOpener", "Kernels", "Links", "OpeningCarrier", "open_control_
 log = logging.getLogger(__name__)
 
 GONE: Final = "the kernel is gone: start one and run the app's cell again"
+_PATIENCE: Final = 10.0
+"""Seconds for which a kernel may be silent; its control thread answers within 10 ms, also while a cell runs."""
+
+_REOPENING: Final = 300.0
+"""Seconds for which a broken line is tried again: as long as sessions wait for views that are lost."""
+
 _SILENT: Final = "the kernel does not answer any more: restart it and run the app's cell again"
 
 
@@ -47,6 +55,9 @@ class OpeningCarrier(OpenCarrier, Protocol):
 
     async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
         """Exchange who we are."""
+
+    async def answers(self) -> bool:
+        """Whether the kernel answers at all, though it may know nothing of this link."""
 
     def release(self) -> None:
         """Let the channel go without a word: another carrier has taken over."""
@@ -93,6 +104,7 @@ class Links:
         self._links: dict[str, KernelLink] = {}
         self._opening: dict[str, asyncio.Task[KernelLink]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._reopening: dict[str, asyncio.Task[None]] = {}
 
     def __iter__(self) -> Iterator[KernelLink]:
         return iter(tuple(self._links.values()))
@@ -148,13 +160,17 @@ class Links:
             opening.release()
         link = KernelLink(kernel_id, info, self._cache, self._listener, lender)
         link.use(carrier)
-        carrier.start(_Ended(link, lambda: self._forget(kernel_id)))
+        carrier.start(_Ended(link, lambda why: self._ended(link, why)))
         if link.gone is not None:
             raise KernelLost(link.gone)
         self._links[kernel_id] = link
-        self._watches[kernel_id] = asyncio.ensure_future(self._watch(link))
+        self._watches[kernel_id] = asyncio.ensure_future(
+            self._watch(link, opening.answers if carrier is opening else None)
+        )
         log.info("bokehmount: linked to kernel %s over its %s carrier", kernel_id, carrier.name)
         self._listener.apps_changed(link)
+        if self._reopening.pop(kernel_id, None) is not None:
+            self._listener.back(link)
         return link
 
     async def _offer(self) -> Offer | None:
@@ -171,10 +187,36 @@ class Links:
 
     def kernel_lost(self, kernel_id: str, why: str) -> None:
         """A kernel was shut down or restarted."""
+        reopening = self._reopening.pop(kernel_id, None)
+        if reopening is not None:
+            reopening.cancel()
         link = self._forget(kernel_id)
         if link is not None:
             log.info("bokehmount: link to kernel %s lost: %s", kernel_id, why)
             link.close(why)
+
+    def _ended(self, link: KernelLink, why: str) -> None:
+        self._forget(link.kernel_id)
+        if why == LINE_LOST:
+            self._reopening[link.kernel_id] = asyncio.ensure_future(self._reopen(link))
+
+    async def _reopen(self, link: KernelLink) -> None:
+        """The line broke, and behind it the sessions may live on: try to reach them again."""
+        pause, end = 1.0, time.monotonic() + _REOPENING
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 15.0)
+            if link.kernel_id not in self._reopening:  # somebody else has opened it
+                return
+            try:
+                await self.get(link.kernel_id)
+                return
+            except BokehMountError as error:
+                if isinstance(error, AppNotFound) or time.monotonic() > end:
+                    self._reopening.pop(link.kernel_id, None)
+                    self._listener.lost(link, str(error))
+                    return
+                self._listener.broken(link, str(error))
 
     def _forget(self, kernel_id: str) -> KernelLink | None:
         watch = self._watches.pop(kernel_id, None)
@@ -182,7 +224,7 @@ class Links:
             watch.cancel()
         return self._links.pop(kernel_id, None)
 
-    async def _watch(self, link: KernelLink) -> None:
+    async def _watch(self, link: KernelLink, answers: Callable[[], Awaitable[bool]] | None) -> None:
         """A kernel can vanish without a word; its control thread answers also while a cell runs."""
         while True:
             await asyncio.sleep(self._watch_every)
@@ -190,18 +232,17 @@ class Links:
                 self.kernel_lost(link.kernel_id, GONE)
                 return
             try:
-                async with asyncio.timeout(max(10.0, 2 * self._watch_every)):
-                    await link.ask("ping")
-            except TimeoutError:
-                self.kernel_lost(link.kernel_id, _SILENT)
-                return
+                why = await _lost(link, answers)
             except KernelLost:
                 self._forget(link.kernel_id)
+                return
+            if why is not None:
+                self.kernel_lost(link.kernel_id, why)
                 return
 
     async def close(self) -> None:
         """End all links."""
-        for task in self._opening.values():
+        for task in (*self._opening.values(), *self._reopening.values()):
             task.cancel()
         for kernel_id in list(self._links):
             self.kernel_lost(kernel_id, "the Jupyter server stops")
@@ -209,15 +250,40 @@ class Links:
             await self._sockets.close()
 
 
+async def _lost(link: KernelLink, answers: Callable[[], Awaitable[bool]] | None) -> str | None:
+    """Ask a kernel whether it is there; why it is not, if so.  All that comes meanwhile is a sign of life too.
+
+    Args:
+        link: the link
+        answers: asks it something else than what a link is asked, where that is possible
+    """
+    asked = time.monotonic()
+    ping = asyncio.ensure_future(link.ask("ping"))
+    try:
+        while True:
+            await asyncio.wait([ping], timeout=_PATIENCE / 4)
+            if not ping.done() and link.heard < asked and answers is not None and await answers():
+                await asyncio.wait([ping], timeout=1.0)
+                if not ping.done():
+                    return RESTARTED
+            if ping.done():
+                await ping
+                return None
+            if time.monotonic() - max(asked, link.heard) > _PATIENCE:
+                return _SILENT
+    finally:
+        ping.cancel()
+
+
 class _Ended:
     """Passes a carrier's messages on, and forgets the link when the carrier is lost."""
 
-    def __init__(self, link: KernelLink, forget: Callable[[], object]) -> None:
+    def __init__(self, link: KernelLink, ended: Callable[[str], object]) -> None:
         self._link = link
-        self._forget = forget
+        self._ended = ended
         self.received = link.received
 
     def lost(self, why: str) -> None:
         """Nothing will come any more."""
-        self._forget()
+        self._ended(why)
         self._link.close(why)

@@ -3,17 +3,22 @@
 ipykernel answers control messages in a thread of their own, also while a cell runs.  Our messages have one type of
 their own; each names its link.  Answers and pushes go back on the same channel, to the socket that opened the link, so
 that no notebook's tab receives app traffic and no rate limit of IOPub applies.
+
+The channel itself takes all that is sent, and what is on the way to a far server waits in processes that are not
+ours; so the server says how much it took, and no more than `ON_THE_WAY` is sent beyond that.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..link.carrier import Receiver
 from ..link.messages import Part
+from ..link.pace import ON_THE_WAY, size
 
 __all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
 
@@ -24,15 +29,35 @@ MESSAGE_TYPE: Final = "bokehmount_link"
 SILENCE: Final = 60.0
 """Seconds after which a server that says nothing is gone; one that lives asks every 5 s whether we do."""
 
+STUCK: Final = 30.0
+"""Seconds after which a server that took nothing is gone."""
+
 
 class ControlCarrier:
-    """One link's carrier.  Made by `ControlDoor`."""
+    """One link's carrier.  Made by `ControlDoor`.
+
+    Args:
+        kernel: the ipykernel
+        link: the link's name
+        ident: the server's address on the channel
+        parent: the header of the message that opened the link
+        lose: called on the control thread, with the reason, when the server takes nothing any more
+    """
 
     name = "control"
-    is_full = False  # its channel takes all
 
-    def __init__(self, kernel: Any, link: str, ident: list[bytes], parent: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        link: str,
+        ident: list[bytes],
+        parent: dict[str, Any],
+        lose: Callable[[str], None] = lambda why: None,
+    ) -> None:
         self._kernel = kernel
+        self._lose = lose
+        self._changed = threading.Condition()
+        self._sent = self._taken = 0
         self._link = link
         self._ident = ident
         self._parent = parent
@@ -41,9 +66,33 @@ class ControlCarrier:
         self.heard = time.monotonic()
 
     def send(self, parts: Sequence[Part]) -> None:
-        """Send a message of the link."""
-        if not self._closed:
+        """Send a message of the link; the main thread waits for a server that falls behind, up to `STUCK` seconds."""
+        with self._changed:
+            if self.is_full and threading.current_thread() is threading.main_thread():
+                self._wait_for_room()
+            if self._closed:
+                return
+            self._sent += size(parts)
             self.send_content({"link": self._link}, parts)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `send` lets the main thread wait."""
+        return not self._closed and self._sent - self._taken > ON_THE_WAY
+
+    def _wait_for_room(self) -> None:
+        while self.is_full:
+            before = self._taken
+            if not self._changed.wait(STUCK) and self._taken == before:
+                why = f"the server has taken nothing for {STUCK:.0f} s"
+                self._kernel.control_stream.io_loop.add_callback(self._lose, why)
+                self._closed = True
+
+    def taken(self, count: int) -> None:
+        """The server has taken so many bytes in all."""
+        with self._changed:
+            self._taken = count
+            self._changed.notify_all()
 
     def send_content(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         """Send what also the opening of a link is made of."""
@@ -69,7 +118,9 @@ class ControlCarrier:
 
     def release(self) -> None:
         """Send nothing any more: the server knows."""
-        self._closed = True
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
 class ControlDoor:
@@ -106,10 +157,13 @@ class ControlDoor:
                 unknown.send_content({"link": link, "unknown": True})
             elif carrier.receiver is not None:
                 carrier.heard = time.monotonic()
+                if "taken" in content:
+                    carrier.taken(int(content["taken"]))
+                    return
                 carrier.receiver.received([bytes(part) for part in message["buffers"]])
 
     def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
-        carrier = ControlCarrier(self._kernel, link, ident, message["header"])
+        carrier = ControlCarrier(self._kernel, link, ident, message["header"], lambda why: self._lose(link, why))
         answer, carrier.receiver = self._opened(carrier, hello)
         self._lose(link, "the server opened it anew")
         if carrier.receiver is not None:

@@ -38,7 +38,7 @@ __all__ = (
     "encode",
 )
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 """Raised when a change makes the two ends unable to talk."""
 
 Part = bytes | memoryview

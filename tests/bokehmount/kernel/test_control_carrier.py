@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from threading import Thread, Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from bokehmount.kernel.control_carrier import MESSAGE_TYPE, ControlCarrier, ControlDoor
 from bokehmount.link.messages import Part
+from bokehmount.link.pace import ON_THE_WAY
 
 
 class Receiver:
@@ -35,6 +38,7 @@ class Kernel:
         self.session = SimpleNamespace(send=self._sent)
         self.said: list[dict[str, Any]] = []
         self.receivers: list[Receiver] = []
+        self.carriers: list[ControlCarrier] = []
         self.door = ControlDoor(self, self._opened)
 
     def _sent(self, _stream: Any, kind: str, content: dict[str, Any], **_: Any) -> None:
@@ -43,6 +47,7 @@ class Kernel:
 
     def _opened(self, carrier: ControlCarrier, server: dict[str, Any]) -> tuple[dict[str, Any], Receiver | None]:
         self.receivers.append(Receiver())
+        self.carriers.append(carrier)
         return {"to": server}, self.receivers[-1]
 
     def hears(self, link: str, *parts: bytes, **content: Any) -> None:
@@ -89,4 +94,59 @@ def test_a_goodbye_ends_a_link_once(clock: SimpleNamespace) -> None:
     kernel.hears("left", bye=True)
     clock.now += 1000
     kernel.door.lose_silent()
+    assert kernel.receivers[0].lost_because == ["the server closed the link"]
+
+
+def full(kernel: Kernel) -> ControlCarrier:
+    """A link over which as much is on the way as may be."""
+    kernel.hears("far", hello={})
+    carrier = kernel.carriers[0]
+    while not carrier.is_full:
+        carrier.send([bytes(100_000)])
+    assert carrier._sent < ON_THE_WAY + 200_000
+    return carrier
+
+
+def test_a_far_server_sets_the_pace() -> None:
+    kernel = Kernel()
+    carrier = full(kernel)
+    sent = len(kernel.said)
+    others = Thread(target=carrier.send, args=([b"of another thread"],))
+    others.start()
+    others.join(5)
+    assert len(kernel.said) == sent + 1, "only the main thread waits"
+    server = Timer(0.2, kernel.hears, ["far"], {"taken": carrier._sent})
+    server.start()
+    began = time.monotonic()
+    carrier.send([b"after the server took something"])
+    assert time.monotonic() - began > 0.1 and len(kernel.said) == sent + 2 and not carrier.is_full
+
+
+def test_small_messages_count_too() -> None:
+    kernel = Kernel()
+    kernel.hears("far", hello={})
+    sent = 0
+    while not kernel.carriers[0].is_full:
+        kernel.carriers[0].send([b"."])
+        sent += 1
+    assert sent < 1100, "more than a thousand may be dropped on the way"
+
+
+def test_a_server_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bokehmount.kernel.control_carrier.STUCK", 0.2)
+    kernel = Kernel()
+    carrier = full(kernel)
+    carrier.send([b"lost"])
+    carrier.send([b"lost too, at once"])
+    (receiver,) = kernel.receivers
+    assert len(receiver.lost_because) == 1 and "taken nothing" in receiver.lost_because[0]
+    kernel.hears("far", b"ping")
+    assert kernel.said[-1] == {"link": "far", "unknown": True}
+
+
+def test_a_main_thread_that_waits_goes_on_when_the_server_leaves() -> None:
+    kernel = Kernel()
+    carrier = full(kernel)
+    Timer(0.2, kernel.hears, ["far"], {"bye": True}).start()
+    carrier.send([b"to nobody"])
     assert kernel.receivers[0].lost_because == ["the server closed the link"]

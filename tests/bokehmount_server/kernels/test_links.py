@@ -37,6 +37,9 @@ class DyingKernel:
         await asyncio.sleep(0.1)
         return {"socket": True, "borrows": False, "apps": []}
 
+    async def answers(self) -> bool:
+        return False
+
     def start(self, receiver: Receiver) -> None:
         raise AssertionError("it is not the one that carries the link")
 
