@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +54,8 @@ class Bridge:
         self.kernel_id = _kernel_id(self._kernel)
         self._loop = _main_loop(self._kernel)
         self.linger, self.linger_lost = LINGER, LINGER_LOST
-        self.links: list[LinkEnd] = []
+        self.links: list[LinkEnd] = []  # replaced, never changed: any thread may go through it
+        self._linking = threading.Lock()
         self._io = IOThread()
         # a cell's edits are sent while it runs, on the I/O thread, which no cell holds up
         self.registry = Registry(self._loop, Paced(self._io.loop), self._make_stage, self._close_connections)
@@ -189,7 +191,8 @@ class Bridge:
         local = SocketCarrier(connection, self._loop, self._io.loop, loans) if connection is not None else None
         link = LinkEnd(self, self._loop, self._io.loop, local or control, self._link_lost, loans)
         link.server = str(server.get("bokehmount", "unknown"))
-        self.links = [*self.links, link]
+        with self._linking:
+            self.links = [*self.links, link]
         answer = {**hello(self), "socket": local is not None, "borrows": loans is not None}
         if local is None:
             return answer, link
@@ -197,7 +200,8 @@ class Bridge:
         return answer, None
 
     def _link_lost(self, link: LinkEnd) -> None:
-        self.links = [other for other in self.links if other is not link]
+        with self._linking:
+            self.links = [other for other in self.links if other is not link]
         if self._door is not None and isinstance(link.carrier, ControlCarrier):
             self._door.forget(link.carrier)
 
