@@ -300,7 +300,7 @@ async def _patiently(answer: Any) -> Any:
         async with asyncio.timeout(SCRIPT_PATIENCE):
             return await answer
     except TimeoutError:
-        raise KernelLost("the kernel is busy with another cell; try again when it is free") from None
+        raise KernelLost("the kernel is busy; try again when it is free") from None
 
 
 async def _page(linking: asyncio.Future[KernelLink], path: str, opening: Opening, place: Place) -> str:

@@ -19,7 +19,7 @@ __all__ = ("StatusSocket", "View", "Views")
 
 log = logging.getLogger(__name__)
 
-BUSY = "The kernel is busy with another cell. This opens by itself when it is free."
+BUSY = "The kernel is busy. This opens by itself when it is free."
 STARTING = "Starting the app …"
 
 USED = "used"

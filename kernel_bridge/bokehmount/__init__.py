@@ -32,6 +32,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext bokehmount``: let this kernel host Bokeh apps."""
     from .kernel.loading import load

@@ -103,7 +103,7 @@ class AppHost:
         try:
             return self._apps[path]
         except KeyError:
-            raise AppNotFound(f"there is no app at {path!r}") from None
+            raise AppNotFound(f"the app {path.strip('/')!r} is not running: run the cell that shows it") from None
 
     async def session(self, path: str, opening: Opening) -> ServerSession:
         """The session that a client may see: the living one, or a new one where its token opens one.

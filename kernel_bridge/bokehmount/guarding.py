@@ -33,13 +33,16 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
         what undoes it
     """
     manager = document.callbacks
+    for model in document.models:  # Bokeh does so only when a model joins its Document, not when a callback is added
+        if model._event_callbacks:
+            model._update_event_callbacks()
     notify_change, notify_event = manager.notify_change, manager.notify_event
 
     def changed(
         model: Model, attr: str, old: Any, new: Any, hint: Any = None, setter: Any = None, callback_invoker: Any = None
     ) -> None:
         if attr == "subscribed_events":
-            model._update_event_callbacks()  # Bokeh does so only when a model joins its Document
+            model._update_event_callbacks()
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
         with CurdocPutBack():

@@ -523,7 +523,9 @@ class ServerSession:
             self._loop.call_soon_threadsafe(self._settle_foreign, documents.key_of(event))
             raise RuntimeError(
                 f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
-                "may change it; use doc.add_next_tick_callback(function), which is safe from any thread"
+                "may change it. This change is made and sent all the same, a later one may be lost: let "
+                "doc.add_next_tick_callback(function) make it, where doc is the model's .document; that is safe from "
+                "any thread"
             )
         if event.setter is not self._as_setter:
             self._ranges.chosen(documents.key_of(event))

@@ -71,7 +71,7 @@ def test_apps_come_and_go() -> None:
         with pytest.raises(ValueError, match="an app at '/app' already"):
             host.add(app_of())
         assert host.remove("/app") is app and host.remove("/app") is None
-        with pytest.raises(AppNotFound, match="no app at '/app'"):
+        with pytest.raises(AppNotFound, match="the app 'app' is not running"):
             host.app("/app")
         assert told[:2] == [1, 0]
 

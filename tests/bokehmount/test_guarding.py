@@ -96,6 +96,20 @@ def test_an_event_reaches_each_kind_of_callback(callback: Any) -> None:
     assert rig.errors == ["no"] and rig.calls == ["button_click"]
 
 
+@pytest.mark.parametrize("guarded_first", [False, True], ids=["in the app", "later"])
+def test_a_callback_that_was_added_after_its_model_hears_events(guarded_first: bool) -> None:
+    """Stock Bokeh forgets it: a model tells its Document of its events only when it joins it."""
+    document, button, calls = Document(), Button(label="b"), []
+    document.add_root(button)
+    if guarded_first:
+        guard_callbacks(document, lambda callback, *args: callback(*args))
+    button.on_click(lambda: calls.append("clicked"))
+    if not guarded_first:
+        guard_callbacks(document, lambda callback, *args: callback(*args))
+    document.callbacks.trigger_event(ButtonClick(button))
+    assert calls == ["clicked"]
+
+
 def test_an_event_of_another_model_is_not_ours() -> None:
     rig = Rig()
     other = Button()

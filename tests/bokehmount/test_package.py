@@ -74,6 +74,7 @@ def test_a_server_imports_none_of_the_kernels_side() -> None:
 
 
 def test_users_find_what_they_need() -> None:
+    assert set(dir(bokehmount)) == set(bokehmount.__all__), "what Tab completes"
     assert callable(bokehmount.show) and bokehmount.Handle.__name__ == "Handle"
     assert set(bokehmount.__all__) >= {"show", "Handle", "load_ipython_extension", "__version__"}
     for name in bokehmount.__all__:

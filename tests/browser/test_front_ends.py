@@ -110,7 +110,7 @@ def test_a_saved_notebook_whose_kernel_is_gone_says_what_to_do(open_notebook: Op
     first.close()
     again = open_notebook(name=first.path)
     view = again.view(1)
-    view.wait_says("no such kernel", "run the app's cell again", state="missing")
+    view.wait_says("kernel has ended", "run the app's cell again", state="missing")
     again.run(0)
     again.run(1)
     again.view(1).wait_drawn()

@@ -39,10 +39,10 @@ def test_a_view_of_a_busy_kernel_says_so_and_opens_by_itself(
     notebook.start(1)
     view = notebook.view(1)
     try:
-        view.wait_says("busy with another cell", "opens by itself", state="busy")
+        view.wait_says("kernel is busy", "opens by itself", state="busy")
         assert "kernel busy" in notebook.cell(1).locator(".bokehmount-View-status").inner_text()
         tab = lab.tab(f"bokeh/kernels/{notebook.kernel_id}/power")
-        tab.wait_says("busy with another cell", state="busy")
+        tab.wait_says("kernel is busy", state="busy")
     finally:
         enough.touch()
     notebook.wait_ran(1)
@@ -61,7 +61,7 @@ def test_a_click_while_the_kernel_is_busy_arrives(open_notebook: OpenNotebook, e
     try:
         button = view.frame.get_by_role("button", name="click me")
         button.click()
-        view.wait_says("busy with another cell", "carried out when it is free", state="busy")
+        view.wait_says("kernel is busy", "carried out when it is free", state="busy")
         button.click()  # what is said does not cover the app
         view.set("power", "value", 2)
     finally:
@@ -170,7 +170,7 @@ def test_an_app_that_is_closed_says_so(open_notebook: OpenNotebook, lab: Lab) ->
     notebook.run(4)
     assert "no app is called 'power'" in notebook.text(4)
     view.frame.get_by_role("button", name="Reload").click()
-    view.wait_says("no app at", state="missing")
+    view.wait_says("not running", "run the cell that shows it", state="missing")
 
     notebook.run(5)
     figure = notebook.view(5).wait_drawn()

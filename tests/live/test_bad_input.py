@@ -49,14 +49,14 @@ async def connected(browser: Browser, notebook: Notebook) -> AsyncIterator[AppVi
 
 async def test_an_unknown_kernel(browser: Browser, notebook: Notebook) -> None:
     page = await browser.page(f"bokeh/kernels/{NOBODY}/app")
-    assert page.status == 404 and "no such kernel" in page.data("text")
+    assert page.status == 404 and "kernel has ended" in page.data("text")
     for path in ("app/autoload.js?bokeh-autoload-element=e", "app/metadata", "static/js/bokeh.min.js"):
         response = await browser.fetch(f"bokeh/kernels/{NOBODY}/{path}")
         assert response.code == 404, path
     assert (await browser.delete(f"bokeh/api/kernels/{NOBODY}/apps/app")).code == 404
     async with connected(browser, notebook) as view:
         code, reason = await closes_with(browser, f"bokeh/kernels/{NOBODY}/app", ["bokeh", view.page.token])
-    assert code == 4404 and "no such kernel" in reason
+    assert code == 4404 and "kernel has ended" in reason
 
 
 async def test_an_unknown_app(browser: Browser, notebook: Notebook) -> None:

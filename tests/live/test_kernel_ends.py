@@ -95,7 +95,7 @@ async def test_a_kernel_that_is_shut_down(browser: Browser, own_notebook: Notebo
             assert code == 4503 and reason
             await eventually("word for the view", lambda: {"gone", "restarted"} & set(status.states), SOON)
         page = await browser.page(view.path)
-        assert page.status == 404 and "no such kernel" in page.data("text")
+        assert page.status == 404 and "kernel has ended" in page.data("text")
         code, _ = await _closes(browser, view.path, view.page.token)
         assert code == 4404
     await neighbour()

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bokehmount import __version__
 from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
 from bokehmount.link.messages import PROTOCOL, Part
@@ -74,8 +75,9 @@ class ControlCarrier:
             raise KernelLost(f"{error}: try again") from None
         if answer.get("protocol") != PROTOCOL:
             raise KernelLost(
-                f"bokehmount {answer.get('bokehmount')} in the kernel and the server's do not understand each other: "
-                "install the same version in both environments"
+                f"bokehmount {answer.get('bokehmount')} in the kernel and {__version__} in the Jupyter server do not "
+                "understand each other: install the same version in both environments, and restart a server that ran "
+                "while it was updated"
             )
         return answer
 

@@ -121,7 +121,7 @@ class Links:
             KernelLost: the kernel does not answer, or has not loaded bokehmount
         """
         if kernel_id not in self._kernels:
-            raise AppNotFound("there is no such kernel on this server: start it and run the app's cell again")
+            raise AppNotFound("this app's kernel has ended: run the app's cell again")
         link = self._links.get(kernel_id)
         if link is not None:
             return link

@@ -10,7 +10,7 @@
     bokehmountRun: run } = script.dataset;
   const isShell = first === "busy" || first === "starting";
   const isApp = !first;
-  const QUEUED = "The kernel is busy with another cell. What you do here is carried out when it is free.";
+  const QUEUED = "The kernel is busy. What you do here is carried out when it is free.";
   const FINAL = new Set(["restarted", "gone", "ended", "raised", "refused", "missing"]);
 
   // Our words ------------------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ def checked_path(name: str) -> str:
         ValueError: the name can't stand in a URL, or means something else there
     """
     if not isinstance(name, str):
-        raise ValueError(f"name={name!r}: give text, or None for a name made from the cell")
+        raise ValueError(
+            f"name={name!r}: give text, or None for a name made from the cell; several models are shown as show([a, b])"
+        )
     bare = name.strip("/")
     if not _NAME.fullmatch(bare) or any(part in (".", "..") for part in bare.split("/")):
         raise ValueError(f"name={name!r}: use letters, digits, '-', '_', '.', '~' and '/' between them")

@@ -71,7 +71,7 @@ def source_of(obj: object) -> Source:
         return _of_model(column(*obj))
     if callable(obj) and not inspect.isclass(obj):
         return _of_function(obj)
-    raise TypeError(f"show() can't show a value of type {_type_name(obj)}; it takes {ACCEPTED}")
+    raise TypeError(f"show() can't show {_described(obj)}; it takes {ACCEPTED}")
 
 
 def _application(handler: Handler) -> Application:
@@ -79,6 +79,14 @@ def _application(handler: Handler) -> Application:
     panel = sys.modules.get("panel.io.application")
     make: Callable[[Handler], Application] = Application if panel is None else panel.Application
     return make(handler)
+
+
+def _described(obj: object) -> str:
+    if obj is None:
+        return "None: give it the app function itself, show(app), not what a call of it returns"
+    if inspect.isclass(obj):
+        return f"the class {obj.__name__}: make one, as in show({obj.__name__}(...))"
+    return f"a value of type {_type_name(obj)}"
 
 
 def _type_name(obj: object) -> str:
@@ -100,8 +108,10 @@ def _of_function(function: Callable[..., Any]) -> Source:
     try:
         inspect.signature(function).bind(Document())
     except (TypeError, ValueError):
+        hint = f"; to show what it makes, call it: show({name}())" if _takes_nothing(function) else ""
         raise TypeError(
             f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
+            f"{hint}"
         ) from None
     if inspect.iscoroutinefunction(function):
         raise TypeError(
@@ -110,6 +120,14 @@ def _of_function(function: Callable[..., Any]) -> Source:
     return Source(
         "app" if name == "<lambda>" else name, lambda: _application(FunctionHandler(function, trap_exceptions=False))
     )
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _application_title(application: Application) -> str:
@@ -141,6 +159,10 @@ def _of_path(path: Path) -> Source:
 def _panel_viewable(obj: object) -> Any:
     """A Panel object for what is one, or what only Panel can show; None for all else, without importing Panel."""
     panel = sys.modules.get("panel.viewable")
+    if panel is not None and hasattr(obj, "_dinfo"):  # of pn.bind or pn.depends, as param marks it
+        import panel as pn
+
+        return pn.panel(obj)
     if panel is not None and isinstance(obj, panel.Viewable | panel.Viewer):
         return obj
     module = type(obj).__module__.partition(".")[0]

@@ -382,7 +382,7 @@ async def test_questions_may_cross(rig: Rig) -> None:
 
 
 FAILURES: dict[str, tuple[Callable[[KernelLink], Any], type[BokehMountError], str]] = {
-    "no such app": (lambda link: link.page("/no", opening(), PLACE), AppNotFound, "no app at '/no'"),
+    "no such app": (lambda link: link.page("/no", opening(), PLACE), AppNotFound, "the app 'no' is not running"),
     "an old token": (lambda link: link.page("/sliders", opening(may_create=False), PLACE), SessionEnded, "reload"),
     "an app that raises": (lambda link: link.page("/broken", opening(), PLACE), AppError, "ValueError: on purpose"),
     "a question from the future": (lambda link: link.ask("dance"), ProtocolError, "can't answer 'dance'"),
