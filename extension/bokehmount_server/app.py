@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from .kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED
 from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, Links
 from .kernels.socket_carrier import LocalSockets
+from .paths import as_url, pattern_of
 from .requests import TokenPolicy
 from .sources import applications_of
 from .views import BUSY, Views
@@ -87,7 +87,7 @@ class BokehMount(ExtensionApp):
     def _default_url(self) -> str:
         """What a browser opens when the extension is run by itself: the only app, or the index."""
         only = next(iter(self.apps)) if len(self.apps) == 1 else "/"
-        return url_path_join("/", PREFIX, only)
+        return as_url(url_path_join("/", PREFIX, only))
 
     def initialize_settings(self) -> None:
         """Join the parts."""
@@ -127,8 +127,9 @@ class BokehMount(ExtensionApp):
         assert self.serverapp is not None, "an extension is initialised by its server"
         # not through self.handlers: those are joined to a base URL that is not escaped, as in /user/a+b(c)/
         base = self.site.base
-        index = (rf"{re.escape(base.rstrip('/'))}/?", IndexHandler, {"base": base, "paths": self._running})
-        listed = (rf"{re.escape(base)}api/apps", AppsHandler, {"describe": self._describe})
+        below = pattern_of(base)
+        index = (rf"{below}?", IndexHandler, {"base": base, "paths": self._running})
+        listed = (rf"{below}api/apps", AppsHandler, {"describe": self._describe})
         routes = [*kernel_routes(self.site), *self.hosted.routes(), index, listed]
         self.serverapp.web_app.add_handlers(".*$", routes)  # type: ignore[no-untyped-call]
 

@@ -13,7 +13,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from bokeh.settings import settings
 from jinja2 import Template as JinjaTemplate
@@ -28,6 +28,7 @@ from bokehmount.tokens import RequestInfo, SessionToken
 
 from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
 from .hosts import origin_allowed
+from .paths import as_url
 from .requests import APP, TokenPolicy, Visible, check_app, opening_of, request_info, token_of, token_payload
 from .shell import error_page
 from .views import View, Views
@@ -422,7 +423,7 @@ class RootHandler(AuthRequestHandler):
         paths = sorted(self.applications)
         if self.use_redirect and len(paths) == 1:
             query = f"?{self.request.query}" if self.request.query else ""
-            self.redirect(f"{self.prefix}{paths[0]}{query}")
+            self.redirect(f"{as_url(self.prefix + paths[0])}{query}")
         else:
             send_page(self, index_page(self.prefix, paths, self.index))
 
@@ -469,5 +470,5 @@ def index_page(prefix: str, paths: list[str], template: str | None = None) -> st
         if "{% end %}" in source:
             return TornadoTemplate(source).generate(prefix=prefix, items=paths).decode()
         return str(JinjaTemplate(source, autoescape=True).render(prefix=prefix, items=paths))
-    links = "".join(f'<li><a href="{escape(prefix + quote(path))}">{escape(path)}</a></li>' for path in paths)
+    links = "".join(f'<li><a href="{escape(as_url(prefix + path))}">{escape(path)}</a></li>' for path in paths)
     return _WORDS.format(title="Bokeh apps", body=f"<h1>Bokeh apps</h1><ul>{links}</ul>")

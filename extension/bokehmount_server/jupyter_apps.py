@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 from bokeh.application import Application
 from jupyter_server.auth.decorator import authorized
@@ -32,6 +30,7 @@ from .contexts import ApplicationContext
 from .jobs import Job
 from .jupyter_base import JupyterPage, JupyterSocket
 from .local_door import LocalDoor
+from .paths import as_url, pattern_of
 from .requests import NOTHING_MORE, TokenPolicy
 from .views import Views
 
@@ -111,13 +110,13 @@ class HostedApps:
 
     def routes(self) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
         """The routes, each with its handler; they begin at the server's root."""
-        base = re.escape(self._base.rstrip("/"))
+        base = pattern_of(self._base.rstrip("/"))
         routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
             (rf"{base}/static/(.*)", HostedFiles, {"path": None}),
         ]
         for app in self._host:
             given = {"site": self.site, "application_context": app.context}
-            below = base + re.escape(app.path)
+            below = base + pattern_of(app.path)
             routes += [
                 (rf"{below}/?", HostedPage, given),
                 (rf"{below}/ws", HostedSocket, given),
@@ -134,7 +133,7 @@ def _described(app: App) -> dict[str, Any]:
         "kernel_id": None,
         "app": app.path,
         "title": app.title,
-        "url": quote(app.path.lstrip("/")),
+        "url": as_url(app.path.lstrip("/")),
         "sessions": len(sessions),
         "views": sum(session.connection_count for session in sessions),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from .answers import as_http_error, script_wishes, send_asset, send_metadata, se
 from .jupyter_base import JupyterPage, JupyterSocket
 from .kernels.link import KernelLink
 from .kernels.links import Links
+from .paths import pattern_of
 from .requests import TokenPolicy, opening_of, request_info, token_of, token_payload
 from .shell import error_page, shell_page
 from .views import BUSY, STARTING, View, Views
@@ -323,7 +323,7 @@ _VIEW_SCRIPT, _VIEW_VERSION = _view_script()
 def kernel_routes(site: KernelSite) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
     """The routes, each with its handler; they begin at the server's root."""
     args: dict[str, Any] = {"site": site}
-    base = re.escape(site.base)
+    base = pattern_of(site.base)
     kernel = rf"{base}kernels/([\w.~%-]+)"
     app = r"((?:[\w.~-]+/)*[\w.~-]+?)"
     return [

@@ -19,6 +19,7 @@ from tornado import netutil, version
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
+from .paths import as_url
 from .processes import fork
 from .signals import signals_heeded
 from .tornado import Applications, BokehTornado
@@ -174,14 +175,14 @@ class BaseServer:
         """
         if not app_path.startswith("/"):
             raise ValueError(f"app_path must begin with a slash, as '/sliders', not {app_path!r}")
-        view(f"{self.url}{app_path}", browser=browser, new=new)  # type: ignore[arg-type]
+        view(f"{self.url}{as_url(app_path)}", browser=browser, new=new)  # type: ignore[arg-type]
 
     @property
     def url(self) -> str:
         """Where the server is, for a browser on this machine."""
         host = self.address or "localhost"
         scheme = "https" if self._http.ssl_options is not None else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.prefix}"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{as_url(self.prefix)}"
 
     @property
     def port(self) -> int | None:

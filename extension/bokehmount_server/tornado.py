@@ -37,6 +37,7 @@ from .connection import ServerConnection
 from .contexts import ApplicationContext
 from .jobs import Job
 from .local_door import LocalDoor
+from .paths import as_url, pattern_of
 from .requests import TokenPolicy, Visible
 from .websocket import Limits
 
@@ -225,7 +226,7 @@ class BokehTornado(web.Application):
             self._door,
             TokenPolicy(tokens, generate_session_ids),
             Visible(include_headers, exclude_headers or (), include_cookies, exclude_cookies or ()),
-            Place(f"{self._prefix}/"),
+            Place(self.url("/")),
         )
         routes = self._routes([*(extra_patterns or ()), *self.auth_provider.endpoints], use_index, redirect_root)
         cookie_secret = settings.cookie_secret(kwargs.pop("cookie_secret", None))
@@ -234,15 +235,17 @@ class BokehTornado(web.Application):
         )
 
     def _routes(self, extra_patterns: Sequence[Any], use_index: bool, redirect_root: bool) -> list[Any]:
+        prefix = pattern_of(self._prefix)
         routes: list[Any] = [
             (pattern, IcoHandler, {"app": self})
-            for pattern in dict.fromkeys(("/favicon.ico", self.url("/favicon.ico")))
+            for pattern in dict.fromkeys((r"/favicon\.ico", rf"{prefix}/favicon\.ico"))
         ]
         for path, context in self.applications.items():
-            base = self._prefix + path.rstrip("/")
-            given = {"application_context": context, "bokeh_websocket_path": f"{base}/ws"}
-            routes += [(re.escape(base) + route[0], route[1], given) for route in urls.per_app_patterns]
-            routes.append((re.escape(base) + "/static/(.*)", StaticHandler, {"path": context.application.static_path}))
+            base = path.rstrip("/")
+            below = prefix + pattern_of(base)
+            given = {"application_context": context, "bokeh_websocket_path": f"{self._prefix}{base}/ws"}
+            routes += [(below + route[0], route[1], given) for route in urls.per_app_patterns]
+            routes.append((below + "/static/(.*)", StaticHandler, {"path": context.application.static_path}))
         for route in (*extra_patterns, *urls.toplevel_patterns):
             pattern, handler, *rest = route
             if handler is RootHandler:
@@ -256,7 +259,7 @@ class BokehTornado(web.Application):
                         "use_redirect": redirect_root,
                     }
                 ]
-            routes.append((re.escape(self._prefix) + pattern, handler, *rest))
+            routes.append((prefix + pattern, handler, *rest))
         return routes
 
     # What it is -------------------------------------------------------------------------------------------------
@@ -344,7 +347,7 @@ class BokehTornado(web.Application):
 
     def url(self, path: str) -> str:
         """A path of this server as a browser asks for it."""
-        return f"{self._prefix}/{path.lstrip('/')}"
+        return as_url(f"{self._prefix}/{path.lstrip('/')}")
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:
         """Where pages load BokehJS from: this server, or what BOKEH_RESOURCES says; the apps' own pages do the same.
@@ -353,7 +356,7 @@ class BokehTornado(web.Application):
             absolute_url: the server as pages of others see it; True for its own URL, None for URLs without a host
         """
         host = (self._absolute_url if absolute_url is True else absolute_url) or "/"
-        return resources(urljoin(str(host), self._prefix or "/"), settings.resources(default="server"))
+        return resources(urljoin(str(host), as_url(self._prefix) or "/"), settings.resources(default="server"))
 
     def get_session(self, app_path: str, session_id: ID | str) -> CoreSession:
         """A session that lives.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -151,8 +153,6 @@ async def first_message(url: str, token: str, **headers: str) -> Any:
 
 
 def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupyter: str) -> None:
-    import asyncio
-
     from bokeh.core.types import ID
     from bokeh.util.token import generate_jwt_token
     from tornado.httpclient import HTTPClientError
@@ -177,6 +177,38 @@ def test_an_app_named_on_the_command_line_is_what_the_browser_opens(tmp_path: Pa
     finally:
         said = stop(process)
     assert "Traceback" not in said
+
+
+def test_files_of_any_name_are_apps_where_their_links_lead(tmp_path: Path) -> None:
+    for name in ("größe.py", "c+d(1).py"):
+        (tmp_path / name).write_text((APPS / "sliders.py").read_text())
+    process, url = start(tmp_path, str(tmp_path / "größe.py"), str(tmp_path / "c+d(1).py"))
+    try:
+        jupyter = url.rstrip("/")
+        for link in re.findall(r'href="/bokeh(/[^"]+)"', get(jupyter).text):
+            assert link.isascii()
+            page = get(jupyter + link).text
+            sources = re.findall('src="(/[^"]*)"', page)
+            assert sources and all(get(urljoin(url, source)).status_code == 200 for source in sources)
+            assert get(f"{jupyter}{link}/metadata").status_code == 200
+            assert get(f"{jupyter}{link}/autoload.js?bokeh-autoload-element=e").status_code == 200
+            token = page.partition('"token":"')[2].partition('"')[0]
+            assert '"ACK"' in asyncio.run(first_message(jupyter + link, token, Authorization="token tok"))
+        apps = {app["app"]: app["url"] for app in get(f"{jupyter}/api/apps").json()["apps"]}
+        assert apps == {"/größe": "gr%C3%B6%C3%9Fe", "/c+d(1)": "c+d(1)"}
+        assert get(f"{jupyter}/c%2bd%281%29").status_code == 200
+    finally:
+        stop(process)
+
+
+def test_a_browser_opens_at_an_only_app_of_any_name(tmp_path: Path) -> None:
+    (tmp_path / "größe.py").write_text((APPS / "sliders.py").read_text())
+    process, url = start(tmp_path, str(tmp_path / "größe.py"))
+    try:
+        assert url.endswith("/bokeh/gr%C3%B6%C3%9Fe")
+        assert get(url).status_code == 200
+    finally:
+        stop(process)
 
 
 def test_the_help_says_what_a_stranger_needs(capsys: pytest.CaptureFixture[str]) -> None:

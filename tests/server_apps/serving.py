@@ -28,8 +28,7 @@ class Running:
     def __init__(self, server: Server, io_loop: BaseAsyncIOLoop) -> None:
         self.server = server
         self.io_loop = io_loop
-        host = server.address or "localhost"
-        self.url = f"http://{host}:{server.port}{server.prefix}"
+        self.url = server.url
 
     @property
     def ws_url(self) -> str:

@@ -1,0 +1,36 @@
+"""How paths are spelled in URLs.  No I/O.
+
+A path that somebody gives is text or a part of a URL already: ``/größe`` and ``/gr%C3%B6%C3%9Fe`` are the same.
+Browsers and other clients differ in what they encode: ``+`` and ``@`` come either way, and so do the digits of ``%c3``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+__all__ = ("as_url", "pattern_of")
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
+"""What nobody encodes."""
+
+_KEPT: Final = "!#$%&'()*+,/:;=?@[]~"
+"""What may stand in a URL, as RFC 3986 has it, beside the plain characters."""
+
+_LONE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def as_url(path: str) -> str:
+    """A path as it stands in a link: what can't be in a URL is encoded, and what is encoded already is left."""
+    return quote(_LONE.sub("%25", path), safe=_KEPT)
+
+
+def pattern_of(path: str) -> str:
+    """A regular expression, without groups that capture, for a path as Tornado gets it, however it is spelled there."""
+    return "/".join("".join(map(_either, unquote_to_bytes(part))) for part in path.split("/"))
+
+
+def _either(byte: int) -> str:
+    raw = chr(byte)  # Tornado reads the request's bytes as Latin-1
+    return re.escape(raw) if _PLAIN.fullmatch(raw) else f"(?:{re.escape(raw)}|%(?i:{byte:02X}))"
