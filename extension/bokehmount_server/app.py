@@ -134,7 +134,9 @@ class BokehMount(ExtensionApp):
         self.serverapp.web_app.add_handlers(".*$", routes)  # type: ignore[no-untyped-call]
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        """The server's loop runs."""
+        """The server's loop runs.  A server calls it also where our settings were wrong, as its log says then."""
+        if not self._is_joined:
+            return
         self.hosted.start(IOLoop.current())
 
     def _running(self) -> list[str]:

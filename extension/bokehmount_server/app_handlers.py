@@ -13,7 +13,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bokeh.settings import settings
 from jinja2 import Template as JinjaTemplate
@@ -470,5 +470,5 @@ def index_page(prefix: str, paths: list[str], template: str | None = None) -> st
         if "{% end %}" in source:
             return TornadoTemplate(source).generate(prefix=prefix, items=paths).decode()
         return str(JinjaTemplate(source, autoescape=True).render(prefix=prefix, items=paths))
-    links = "".join(f'<li><a href="{escape(as_url(prefix + path))}">{escape(path)}</a></li>' for path in paths)
+    links = "".join(f'<li><a href="{escape(as_url(prefix + path))}">{escape(unquote(path))}</a></li>' for path in paths)
     return _WORDS.format(title="Bokeh apps", body=f"<h1>Bokeh apps</h1><ul>{links}</ul>")

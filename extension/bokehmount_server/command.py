@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
 from .app import BokehMount
-from .sources import app_path_of
+from .jupyter_apps import check_free
+from .sources import app_path_of, checked_file
 
 __all__ = ("main",)
 
@@ -53,10 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(HELP, end="")
         return
     try:
-        BokehMount.launch_instance([*options, *_app_options(paths)])  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError) as error:
+        given = _app_options(paths)  # here, because a server goes on without an extension that raises
+    except ValueError as error:
         print(f"jupyter bokehmount: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    BokehMount.launch_instance([*options, *given])  # type: ignore[no-untyped-call]
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -72,7 +75,9 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _app_options(paths: list[str]) -> list[str]:
     by_url: dict[str, str] = {}
     for path in paths:
+        checked_file(path, Path.cwd())
         url = app_path_of(path)
+        check_free(url)
         if url in by_url:
             raise ValueError(f"{by_url[url]!r} and {path!r} would both be at {url}: rename one of them")
         by_url[url] = path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from bokeh.application import Application
 from jupyter_server.auth.decorator import authorized
@@ -34,13 +35,23 @@ from .paths import as_url, pattern_of
 from .requests import NOTHING_MORE, TokenPolicy
 from .views import Views
 
-__all__ = ("AppsHandler", "HostedApps", "IndexHandler")
+__all__ = ("AppsHandler", "HostedApps", "IndexHandler", "check_free")
 
 _RESERVED: Final = ("/", "/api", "/kernels", "/static", "/view")
 _CHECK: Final = 5.0
 _PATIENCE: Final = 5.0
 """Seconds that a server which stops waits for sessions that are at work."""
 """Seconds between looks for sessions that nobody looks at."""
+
+
+def check_free(path: str) -> None:
+    """Check that an app may be at a path.
+
+    Raises:
+        ValueError: it is taken by the server itself
+    """
+    if path == "/" or any(path == taken or path.startswith(f"{taken}/") for taken in _RESERVED[1:]):
+        raise ValueError(f"no app can be at {path!r}: these paths are the server's own: {', '.join(_RESERVED)}")
 
 
 class HostedApps:
@@ -75,9 +86,8 @@ class HostedApps:
         self._lingers = (linger, linger_lost)
         self._host = AppHost()
         for path, application in applications.items():
-            if path == "/" or any(path == taken or path.startswith(f"{taken}/") for taken in _RESERVED[1:]):
-                raise ValueError(f"no app can be at {path!r}: these paths are the server's own: {', '.join(_RESERVED)}")
-            self._host.add(App(path, ApplicationContext(application, url=path), path.strip("/")))
+            check_free(path)
+            self._host.add(App(path, ApplicationContext(application, url=path), unquote(path.strip("/"))))
         self._door = LocalDoor(self._host)
         self.site = AppSite(self._door, policy, NOTHING_MORE, Place(base, view_script), active, views)
         self._job: Job | None = None

@@ -180,12 +180,15 @@ def test_an_app_named_on_the_command_line_is_what_the_browser_opens(tmp_path: Pa
 
 
 def test_files_of_any_name_are_apps_where_their_links_lead(tmp_path: Path) -> None:
-    for name in ("größe.py", "c+d(1).py"):
-        (tmp_path / name).write_text((APPS / "sliders.py").read_text())
-    process, url = start(tmp_path, str(tmp_path / "größe.py"), str(tmp_path / "c+d(1).py"))
+    files = [tmp_path / f"{name}.py" for name in ("größe", "c+d(1)", "a=b", "my app", "100%", "what?#")]
+    for file in files:
+        file.write_text((APPS / "sliders.py").read_text())
+    process, url = start(tmp_path, *map(str, files))
     try:
         jupyter = url.rstrip("/")
-        for link in re.findall(r'href="/bokeh(/[^"]+)"', get(jupyter).text):
+        links = re.findall(r'href="/bokeh(/[^"]+)">([^<]*)<', get(jupyter).text)
+        assert {text for _, text in links} == {f"/{file.stem}" for file in files}
+        for link, _ in links:
             assert link.isascii()
             page = get(jupyter + link).text
             sources = re.findall('src="(/[^"]*)"', page)
@@ -194,8 +197,9 @@ def test_files_of_any_name_are_apps_where_their_links_lead(tmp_path: Path) -> No
             assert get(f"{jupyter}{link}/autoload.js?bokeh-autoload-element=e").status_code == 200
             token = page.partition('"token":"')[2].partition('"')[0]
             assert '"ACK"' in asyncio.run(first_message(jupyter + link, token, Authorization="token tok"))
-        apps = {app["app"]: app["url"] for app in get(f"{jupyter}/api/apps").json()["apps"]}
-        assert apps == {"/größe": "gr%C3%B6%C3%9Fe", "/c+d(1)": "c+d(1)"}
+        apps = {app["title"]: app["url"] for app in get(f"{jupyter}/api/apps").json()["apps"]}
+        assert apps.keys() == {file.stem for file in files}
+        assert (apps["größe"], apps["c+d(1)"], apps["my app"]) == ("gr%C3%B6%C3%9Fe", "c+d(1)", "my%20app")
         assert get(f"{jupyter}/c%2bd%281%29").status_code == 200
     finally:
         stop(process)
@@ -219,9 +223,28 @@ def test_the_help_says_what_a_stranger_needs(capsys: pytest.CaptureFixture[str])
     assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("none.py", "there is no app at"), ("x.txt", "is no app"), (".", "neither a main.py"), ("api.py", "at '/api'")],
+)
+def test_an_app_that_is_none_is_refused_before_a_server_starts(file: str, words: str, tmp_path: Path) -> None:
+    for name in ("x.txt", "api.py"):
+        (tmp_path / name).touch()
+    code = "from bokehmount_server.command import main; main()"
+    command = [sys.executable, "-c", code, file, "--no-browser", "--port=0"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("jupyter bokehmount: ") and words in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "a sentence, and no traceback"
+
+
 def test_two_apps_of_one_name_and_apps_that_are_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.py").touch()
     with pytest.raises(SystemExit):
-        command.main(["a/x.py", "b/x.py"])
+        command.main([str(tmp_path / "a" / "x.py"), str(tmp_path / "b" / "x.py")])
     assert "would both be at /x" in capsys.readouterr().err
     assert command.split(["a.py", "--port", "5", "b.py", "--no-browser"]) == (
         ["a.py", "b.py"],
