@@ -29,6 +29,9 @@ def fork(count: int) -> None:
     A process that crashes is replaced.  SIGTERM and SIGINT that reach the waiting process are passed on, so that each
     process ends in its own good order; they get SIGTERM too when it is killed.
 
+    Other children of the waiting process, started before, may end as they like.  But it takes the news of that too, so
+    that nobody else in it can wait for them.
+
     Args:
         count: how many; as many as there are cores where 0
     """
@@ -53,7 +56,9 @@ class _Family:
         crashes = 0
         while self._children:
             pid, status = os.wait()
-            self._children.discard(pid)
+            if pid not in self._children:  # of somebody else, who had started it before
+                continue
+            self._children.remove(pid)
             if status == 0 or self._ending:
                 continue
             crashes += 1

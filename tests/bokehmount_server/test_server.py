@@ -375,6 +375,27 @@ def test_a_process_that_crashes_is_replaced_and_ends_with_the_others() -> None:
         eventually_ends(pids | {new})
 
 
+HELPER = """
+import subprocess
+print("helper", subprocess.Popen(["sh", "-c", "sleep 1; exit 1"]).pid, flush=True)
+"""
+
+
+def children_of(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def test_another_process_that_fails_is_not_taken_for_one_of_them() -> None:
+    with Program(free_port(), 2, 0, program=HELPER + PROGRAM) as program:
+        helper = pid_in(program.until(lambda line: line.startswith("helper")))
+        pids = loaded(program, 2)
+        eventually_ends({helper})
+        time.sleep(0.5)
+        assert children_of(program.process.pid) == pids
+        program.end(signal.SIGTERM)
+        assert program.process.returncode == 0
+
+
 def test_processes_end_with_the_one_that_waits_for_them_also_where_that_is_killed() -> None:
     with Program(free_port(), 3, 0) as program:
         pids = loaded(program, 3)
