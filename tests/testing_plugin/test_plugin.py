@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
 from bokeh.util.token import generate_jwt_token, generate_session_id
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from bokehmount import wire
 from bokehmount.testing import JupyterServer, RunningNotebook, ViewClosed, Visitor, WaitedInVain
@@ -122,6 +123,58 @@ def test_what_goes_wrong_says_so(run_notebook: Run) -> None:
     with pytest.raises(ViewClosed) as refusal:
         running.open("absent")
     assert refusal.value.code == 404
+
+
+def test_a_cell_that_kills_its_kernel_is_named_at_once(run_notebook: Run) -> None:
+    began = monotonic()
+    with pytest.raises(DeadKernelError, match=r"(?s)the kernel died in this cell.*os\._exit\(1\)"):
+        run_notebook(notebook("1", "import os; os._exit(1)", "2"), timeout=60)
+    assert monotonic() - began < 45, "not the cell's timeout was waited for"
+
+
+def test_no_empty_kernel_takes_the_place_of_one_that_a_callback_killed(run_notebook: Run) -> None:
+    app = APP.replace('print("moved to", new)', "__import__('os')._exit(1)")
+    running = run_notebook(notebook(IMPORTS, app))
+    view = running.open()
+    with pytest.raises(ViewClosed, match="the kernel was restarted or has stopped"):
+        view.set("slider", value=3)
+    with pytest.raises(DeadKernelError):
+        running.execute("1 + 1")
+
+
+def test_less_than_a_second_is_a_limit_too(run_notebook: Run) -> None:
+    with pytest.raises(CellTimeoutError):
+        run_notebook(notebook("import time; time.sleep(20)"), timeout=0.5)
+
+
+def test_a_test_may_end_the_kernel_itself(run_notebook: Run, bokehmount_server: JupyterServer) -> None:
+    running = run_notebook(notebook("1"))
+    bokehmount_server.api("DELETE", f"kernels/{running.kernel_id}")
+    running.close()
+
+
+def test_the_kernel_ends_also_where_a_view_can_not_be_closed(
+    run_notebook: Run, bokehmount_server: JupyterServer
+) -> None:
+    class Stuck(Visitor):
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            socket = super().open(*args, **kwargs)
+            close = socket.close
+
+            def close_and_raise(code: int = 1000) -> None:
+                close(code)
+                raise OSError("stuck")
+
+            socket.close = close_and_raise  # type: ignore[method-assign]
+            return socket
+
+    server = bokehmount_server
+    script = Stuck(server.background, server.url, {"Authorization": f"token {server.token}"})
+    running = RunningNotebook.run(server, notebook(IMPORTS, APP))
+    running.open(visitor=script)
+    with pytest.raises(OSError, match="stuck"):
+        running.close()
+    assert running.kernel_id not in {kernel["id"] for kernel in server.api("GET", "kernels")}
 
 
 def test_a_client_that_speaks_before_it_is_greeted_is_understood(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 
 from ..kernel.display import VIEW_MIME
-from .server import JupyterServer
+from .server import START, JupyterServer, RefusedByServer
 from .view import View
 from .visitor import Visitor
 
@@ -48,19 +52,21 @@ class RunningNotebook:
             server: the server
             notebook: a path, or a notebook of nbformat; its kernel works in the notebook's folder
             kernel: the kernel's name; by default that of the tests' own environment, whatever the notebook asks for
-            timeout: seconds that a cell may take
+            timeout: seconds that a cell may take, whole ones: what is between them is rounded up
 
         Raises:
             nbclient.exceptions.CellExecutionError: a cell raised
+            nbclient.exceptions.CellTimeoutError: a cell took too long
+            nbclient.exceptions.DeadKernelError: the kernel died; says in which cell
         """
         path = Path(notebook).resolve() if isinstance(notebook, str | Path) else server.folder / "untitled.ipynb"
         content = _read(path) if isinstance(notebook, str | Path) else notebook
         wish = {"name": path.name, "path": str(path).lstrip("/"), "type": "notebook", "kernel": {"name": kernel}}
         session = server.api("POST", "sessions", wish)
-        client = NotebookClient(content, timeout=int(timeout), kernel_name=kernel)
+        client = NotebookClient(content, timeout=math.ceil(timeout), kernel_name=kernel)
         running = cls(server, content, session, client)
         try:
-            client.kc = server.background.run(_connect(server.connection_file(running.kernel_id), timeout))
+            client.kc = server.background.run(_connect(server.connection_file(running.kernel_id), max(timeout, START)))
             client.reset_execution_trackers()
             for cell in list(content.cells):
                 running._execute(cell)
@@ -104,6 +110,9 @@ class RunningNotebook:
 
         Returns:
             what it printed, and the text of its result
+
+        Raises:
+            nbclient.exceptions.DeadKernelError: the kernel is dead, or died of it
         """
         cell = _cell(source)
         self.notebook.cells.append(cell)
@@ -120,17 +129,28 @@ class RunningNotebook:
         self._execute(self.notebook.cells[index])
 
     def close(self) -> None:
-        """Close the views and end the kernel."""
-        for view in self._views:
-            view.close()
-        if self._client.kc is not None:
-            self._server.background.run(_disconnect(self._client.kc))
-        self._server.api("DELETE", f"sessions/{self._session['id']}")
+        """Close the views and end the kernel, unless the test has."""
+        with ExitStack() as last_first:  # each is done also where the one before it raises
+            last_first.callback(self._end_kernel)
+            if self._client.kc is not None:
+                last_first.callback(self._server.background.run, _disconnect(self._client.kc))
+            for view in self._views:
+                last_first.callback(view.close)
+
+    def _end_kernel(self) -> None:
+        try:
+            self._server.api("DELETE", f"sessions/{self._session['id']}")
+        except RefusedByServer as error:
+            if error.code not in (404, 410):  # there is no such session, or its kernel has gone before it
+                raise
 
     def _execute(self, cell: Any) -> None:
         if cell.cell_type == "code":
             index = self.notebook.cells.index(cell)
-            self._server.background.run(self._client.async_execute_cell(cell, index))
+            try:
+                self._server.background.run(self._client.async_execute_cell(cell, index))
+            except DeadKernelError:
+                raise DeadKernelError(f"the kernel died in this cell, or was dead already:\n{cell.source}") from None
 
     def __enter__(self) -> RunningNotebook:
         return self
@@ -147,8 +167,25 @@ def _cell(source: str) -> Any:
     return nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
 
 
+class _Client(AsyncKernelClient):
+    async def is_alive(self) -> bool:
+        """Whether the kernel lives.  Nobody listens on the ports of one that died; its heart would be missed later."""
+        return bool(await super().is_alive()) and self._is_somebody_there()
+
+    def _is_somebody_there(self) -> bool:
+        if self.transport != "tcp":
+            return True
+        try:
+            socket.create_connection((self.ip, self.hb_port), timeout=1).close()
+        except ConnectionError:
+            return False
+        except OSError:  # says nothing of the kernel
+            pass
+        return True
+
+
 async def _connect(connection_file: Path, timeout: float) -> AsyncKernelClient:
-    client = AsyncKernelClient(connection_file=str(connection_file))
+    client = _Client(connection_file=str(connection_file))
     client.load_connection_file()
     client.hb_channel.time_to_dead = HEARTBEAT
     client.start_channels()

@@ -16,9 +16,22 @@ from typing import Any, Final
 from .background import Background
 from .visitor import Visitor
 
-__all__ = ("JupyterServer",)
+__all__ = ("JupyterServer", "RefusedByServer")
 
 START: Final = 60.0
+
+
+class RefusedByServer(RuntimeError):
+    """The server's REST API answered with an error.
+
+    Args:
+        code: the HTTP status
+        text: what was asked, and what it said
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class JupyterServer:
@@ -40,6 +53,7 @@ class JupyterServer:
             *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
             *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.base_url={base_url}"),
             *("--ServerApp.root_dir=/", "--ServerApp.jpserver_extensions={'bokehmount': True}"),
+            "--KernelManager.autorestart=False",  # an empty kernel in the place of one that died would hide its death
             *args,
         ]
         self.log = folder / "server.log"
@@ -83,14 +97,13 @@ class JupyterServer:
         """Ask the server's REST API.
 
         Raises:
-            RuntimeError: the answer is an error
+            RefusedByServer: the answer is an error
         """
         visitor = Visitor(self.background, self.url, {"Authorization": f"token {self.token}"})
         response = visitor.ask(method, f"api/{path}", body=None if data is None else json.dumps(data))
         if response.code >= 400:
-            raise RuntimeError(
-                f"{method} api/{path}: {response.code} {response.reason}: {response.body.decode()[:500]}"
-            )
+            text = f"{method} api/{path}: {response.code} {response.reason}: {response.body.decode()[:500]}"
+            raise RefusedByServer(response.code, text)
         return json.loads(response.body) if response.body else None
 
     def connection_file(self, kernel_id: str) -> Path:
