@@ -207,6 +207,30 @@ def test_new_tab_opens_one_tab_once(open_notebook: OpenNotebook, lab: Lab) -> No
     link = notebook.cell(1).get_by_role("link", name="Open it in a tab")
     assert link.get_attribute("href") is not None
     assert len(lab.context.pages) == 2, "one tab, beside JupyterLab's"
+    with lab.context.expect_page():
+        notebook.run(1)
+
+
+def test_a_tab_opens_whatever_the_clocks_say_and_not_from_a_saved_notebook(
+    open_notebook: OpenNotebook, lab: Lab
+) -> None:
+    notebook = open_notebook(LOAD, CLOUD.replace('name="cloud"', 'name="cloud", new="tab"'))
+    lab.page.evaluate("() => { window.rightNow = Date.now; Date.now = () => window.rightNow() + 600000; }")
+    try:
+        notebook.run(0)
+        with lab.context.expect_page() as opened:
+            notebook.run(1)
+        opened.value.close()
+    finally:
+        lab.page.evaluate("() => { Date.now = window.rightNow; }")
+    notebook.save()
+    lab.page.evaluate("() => sessionStorage.clear()")  # as in another browser
+    lab.load()
+    notebook.command("docmanager:open", path=notebook.path, factory="Notebook")
+    notebook.wait_ready()
+    notebook.cell(1).get_by_role("link", name="Open it in a tab").wait_for()
+    assert "window.open" not in str(notebook.outputs(1))
+    assert len(lab.context.pages) == 1, "no tab beside JupyterLab's"
 
 
 def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook, lab: Lab) -> None:

@@ -414,5 +414,8 @@ async def test_an_app_in_a_tab_of_its_own(
     cell = await notebook.run(SLIDERS + f"handle = show(sliders, new={new!r}); print(handle.url)")
     (bundle,) = cell.displays
     assert VIEW_MIME not in bundle and "window.open" in bundle["text/html"]
+    (first,), (second,) = cell.contents("display_data"), cell.contents("update_display_data")
+    assert "window.open" not in second["data"]["text/html"], "what is saved opens nothing"
+    assert first["transient"] == second["transient"]
     async with browser.view(cell.text.strip()) as view:
         await view.set("slider", "value", 2)

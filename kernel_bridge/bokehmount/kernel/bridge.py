@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import secrets
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from ..contexts import raise_failures
 from ..errors import CloseCode
 from ..session import Connection
 from .control_carrier import ControlCarrier, ControlDoor
-from .display import live_bundle, opened_in_tab, static_bundle
+from .display import linked_to_tab, live_bundle, opened_in_tab, static_bundle
 from .handle import Handle
 from .io_thread import IOThread, Paced
 from .link_end import LinkEnd, hello
@@ -113,8 +114,11 @@ class Bridge:
             return self._show_static(source, name, width, height)
         shown = self.registry.show(source, name, self._cell_run())
         assert self.kernel_id is not None
-        make = opened_in_tab if new == "tab" else live_bundle
-        self._publish(make(self.kernel_id, shown.path, shown.title, width, height))
+        look = (self.kernel_id, shown.path, shown.title, width, height)
+        if new == "tab":
+            self._publish(opened_in_tab(*look), then=linked_to_tab(*look))
+        else:
+            self._publish(live_bundle(*look))
         return Handle(
             shown.path,
             f"bokeh/kernels/{self.kernel_id}{shown.path}",
@@ -138,10 +142,13 @@ class Bridge:
         self._publish(static_bundle(source.title, shown, width, height))
         return Handle(f"/{name or source.title}", None, list, lambda: None)
 
-    def _publish(self, bundle: dict[str, Any]) -> None:
+    def _publish(self, bundle: dict[str, Any], then: dict[str, Any] | None = None) -> None:
         from IPython.display import publish_display_data
 
-        publish_display_data(bundle)  # type: ignore[no-untyped-call]
+        transient = {"display_id": secrets.token_hex(8)} if then is not None else {}
+        publish_display_data(bundle, transient=transient)  # type: ignore[no-untyped-call]
+        if then is not None:
+            publish_display_data(then, transient=transient, update=True)  # type: ignore[no-untyped-call]
 
     def _cell_run(self) -> CellRun:
         parent = cell_of(self._shell)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import secrets
 from html import escape
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from bokeh.embed import file_html
 from bokeh.model import Model
 from bokeh.resources import CDN
 
-__all__ = ("VIEW_MIME", "live_bundle", "opened_in_tab", "static_bundle")
+__all__ = ("VIEW_MIME", "linked_to_tab", "live_bundle", "opened_in_tab", "static_bundle")
 
 VIEW_MIME: Final = "application/vnd.bokehmount.view.v1+json"
 
@@ -94,19 +94,39 @@ _TAB = """\
   link.href = base.replace(/\\/*$/, "/") + {path};
   link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open it in a tab";
   box.append(link);
-  if (Date.now() - {now} < 15000) window.open(link.href, "_blank");
+  {open}
 }})();
 </script></p>"""
 
 
-def opened_in_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
-    """The MIME bundle of an app that opens in a browser tab when it is first displayed, not when a saved notebook is.
+# some keep what was replaced: an Output widget, a second view of the notebook
+_OPEN: Final = """\
+try {{
+    if (sessionStorage.getItem({once})) return;
+    sessionStorage.setItem({once}, "opened");
+  }} catch (error) {{}}
+  window.open(link.href, "_blank");"""
 
-    Takes what `live_bundle` takes; a tab has its own size.
+
+def opened_in_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
+    """The MIME bundle of an app that opens in a browser tab when it is displayed.
+
+    Replace it by `linked_to_tab` at once: what is saved, and displayed again, is to open nothing.  Takes what
+    `live_bundle` takes; a tab has its own size.
     """
+    once = _script_text(f"bokehmount:{secrets.token_hex(8)}")
+    return _tab_bundle(kernel_id, app, title, _OPEN.format(once=once))
+
+
+def linked_to_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
+    """The MIME bundle of an app that was opened in a browser tab.  Takes what `live_bundle` takes."""
+    return _tab_bundle(kernel_id, app, title, "")
+
+
+def _tab_bundle(kernel_id: str, app: str, title: str, script: str) -> dict[str, Any]:
     path = f"bokeh/kernels/{kernel_id}{app}"
-    html = _TAB.format(title=escape(title), path=_script_text(path), now=int(time.time() * 1000))
-    return {"text/html": html, "text/plain": live_bundle(kernel_id, app, title, width, height)["text/plain"]}
+    html = _TAB.format(title=escape(title), path=_script_text(path), open=script)
+    return {"text/html": html, "text/plain": live_bundle(kernel_id, app, title, None, None)["text/plain"]}
 
 
 _NOT_LIVE = (

@@ -11,7 +11,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.models.widgets import Div
 
-from bokehmount.kernel.display import VIEW_MIME, live_bundle, opened_in_tab, static_bundle
+from bokehmount.kernel.display import VIEW_MIME, linked_to_tab, live_bundle, opened_in_tab, static_bundle
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'\\{}"
 
@@ -53,7 +53,7 @@ def test_one_that_does_not_know_us_gets_a_frame_and_words() -> None:
     assert "Title" in bundle["text/plain"] and "bokeh/kernels/k1/app" in bundle["text/plain"]
 
 
-@pytest.mark.parametrize("make", [live_bundle, opened_in_tab])
+@pytest.mark.parametrize("make", [live_bundle, opened_in_tab, linked_to_tab])
 def test_a_title_cannot_break_out_of_the_html(make: Any) -> None:
     tags = Tags(make("k1", "/app", EVIL, None, None)["text/html"])
     assert "img" not in tags.tags and tags.tags.count("script") == 1
@@ -65,10 +65,14 @@ def test_a_title_arrives_in_the_script_as_it_was() -> None:
     assert literal and json.loads(literal[1]) == EVIL
 
 
-def test_a_tab_opens_only_when_it_is_new() -> None:
-    bundle = opened_in_tab("k1", "/app", "Title", None, None)
-    assert VIEW_MIME not in bundle
-    assert re.search(r"Date\.now\(\) - \d{13} < 15000", bundle["text/html"])
+def test_what_opens_a_tab_does_so_once_and_what_takes_its_place_does_not() -> None:
+    first, second = (opened_in_tab("k1", "/app", "Title", None, None) for _ in range(2))
+    assert first["text/html"] != second["text/html"], "each remembers for itself that it has"
+    link = linked_to_tab("k1", "/app", "Title", None, None)
+    assert "window.open" in first["text/html"] and "window.open" not in link["text/html"]
+    assert "Date" not in first["text/html"], "the kernel's clock is not the browser's"
+    assert VIEW_MIME not in first and VIEW_MIME not in link
+    assert first["text/plain"] == link["text/plain"]
 
 
 def test_without_a_server_there_is_a_picture_and_what_to_do() -> None:
