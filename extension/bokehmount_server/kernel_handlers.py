@@ -184,6 +184,21 @@ class StaticHandler(_KernelPage):
         return None
 
 
+class AppStaticHandler(_KernelPage):
+    """Files of an app's own static folder, from the kernel."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_id: str, app: str, path: str) -> None:
+        with as_http_error():
+            link = await self.link(kernel_id)
+            asset = await _patiently(link.app_asset(f"/{app}", path))
+        send_asset(self, asset)
+
+    def compute_etag(self) -> str | None:
+        return None
+
+
 class ViewScriptHandler(JupyterPage):
     """The view script."""
 
@@ -330,6 +345,7 @@ def kernel_routes(site: KernelSite) -> list[tuple[str, type[web.RequestHandler],
         (rf"{base}view/view\.js", ViewScriptHandler, {}),
         (rf"{base}api/kernels/([\w.~%-]+)/apps/{app}", AppHandler, args),
         (rf"{kernel}/static/(.+)", StaticHandler, args),
+        (rf"{kernel}/{app}/static/(.+)", AppStaticHandler, args),
         (rf"{kernel}/{app}/ws", SocketHandler, args),
         (rf"{kernel}/{app}/autoload\.js", AutoloadHandler, args),
         (rf"{kernel}/{app}/metadata", MetadataHandler, args),

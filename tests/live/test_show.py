@@ -419,3 +419,25 @@ async def test_an_app_in_a_tab_of_its_own(
     assert first["transient"] == second["transient"]
     async with browser.view(cell.text.strip()) as view:
         await view.set("slider", "value", 2)
+
+
+async def test_the_static_folder_of_an_app_directory_is_served(
+    browser: Browser, notebook: Notebook, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dashed"
+    (folder / "static").mkdir(parents=True)
+    (folder / "main.py").write_text(
+        "from bokeh.plotting import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div())"
+    )
+    (folder / "static" / "style.css").write_text("body { color: red }")
+    (folder / "secret.txt").write_text("secret")
+    cell = await notebook.run(f"show({str(folder)!r})")
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        assert view.path.endswith("/dashed")
+        busy = await notebook.start("import time\ntime.sleep(2)")
+        style = await browser.fetch(f"{view.path}/static/style.css")
+        assert (style.code, style.body) == (200, b"body { color: red }")
+        assert style.headers["Content-Type"] == "text/css" and not busy.ended.is_set()
+        for wrong in ("static/none.css", "static/..%2Fsecret.txt", "static/%2e%2e/secret.txt"):
+            assert (await browser.fetch(f"{view.path}/{wrong}")).code == 404
+        await busy.end()

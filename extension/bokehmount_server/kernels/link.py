@@ -201,13 +201,14 @@ class KernelLink:
         installation = str(self.info.get("bokehjs"))
         asset = self._cache.get(installation, path)
         if asset is None:
-            answer = await self.ask("asset", path=path)
-            if answer.result is None:
-                return None
-            asset = Asset(bytes(answer.blob or b""), answer.result["content_type"], answer.result["version"])
-            if not path.startswith("extensions/"):  # those are the kernel's own, and may differ
+            asset = _asset(await self.ask("asset", path=path))
+            if asset is not None and not path.startswith("extensions/"):  # those are the kernel's own, and may differ
                 self._cache.put(installation, path, asset)
         return asset
+
+    async def app_asset(self, app: str, path: str) -> Asset | None:
+        """A file of an app's own static folder."""
+        return _asset(await self.ask("app_asset", app=app, path=path))
 
     # Viewers ---------------------------------------------------------------------------------------------------------
 
@@ -324,6 +325,12 @@ class KernelLink:
     def _send(self, message: LinkMessage) -> None:
         if self._carrier is not None:
             self._carrier.send(encode(message))
+
+
+def _asset(answer: Answer) -> Asset | None:
+    if answer.result is None:
+        return None
+    return Asset(bytes(answer.blob or b""), answer.result["content_type"], answer.result["version"])
 
 
 def _plain(opening: Opening) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import bokeh
 
 from .. import __version__
 from ..apphost import AppHost, Opening
-from ..assets import bokehjs_version, read_asset
+from ..assets import Asset, bokehjs_version, read_asset
 from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
 from ..fragments import Writes, websocket_bytes
 from ..frames import SentFrames
@@ -135,7 +135,7 @@ class LinkEnd:
         match message:
             case Ask(what="ping"):
                 self._send(Answer(message.number, {"busy": self._gate.busy}))
-            case Ask(what="asset"):
+            case Ask(what="asset" | "app_asset"):
                 self._answer_asset(message)
             case Yours():
                 self._lent(message)
@@ -168,7 +168,7 @@ class LinkEnd:
 
     def _answer_asset(self, ask: Ask) -> None:
         try:
-            asset = read_asset(**ask.args)
+            asset = self._asset(**ask.args)
         except Exception as error:
             self._fail(ask, error)
             return
@@ -178,6 +178,12 @@ class LinkEnd:
             self._send(
                 Answer(ask.number, {"content_type": asset.content_type, "version": asset.version}, asset.content)
             )
+
+    def _asset(self, path: str, app: str | None = None) -> Asset | None:
+        if app is None:
+            return read_asset(path)
+        folder = self._apps.host.app(app).application.static_path
+        return read_asset(path, folder) if folder is not None else None
 
     # On the main thread ----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,7 +105,7 @@ class Registry:
             ValueError: the name can't be one, or a model belongs to another app's session
         """
         slot = self._slots.take(run) if name is None else None
-        path = checked_path(name) if name is not None else slot.path(source.title) if slot is not None else "/"
+        path = checked_path(name) if name is not None else self._path_of(source, slot)
         shown = Shown(path, source.title, slot, run)
         if source.model is not None:
             # before what it replaces is taken out: where that shows the same Document, its session goes on
@@ -121,6 +122,17 @@ class Registry:
         for earlier in replaced:
             self._end(earlier, "its cell was run again", moved=path)
         return shown
+
+    def _path_of(self, source: Source, slot: Slot | None) -> str:
+        assert slot is not None, "an app that its user did not name has a place in its cell"
+        if source.files is not None and source.files.is_dir():
+            # where its own pages expect it, as in href="its-name/static/style.css", unless another app is there
+            with suppress(ValueError):
+                path = checked_path(source.files.name)
+                there = self._shown.get(path)
+                if there is None or there.slot == slot:
+                    return path
+        return slot.path(source.title)
 
     def close(self, path: str) -> None:
         """End an app; nothing happens where there is none."""

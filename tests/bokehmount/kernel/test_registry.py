@@ -242,6 +242,24 @@ def test_a_script_that_changes_is_read_again(tmp_path: Path) -> None:
     test()
 
 
+def test_an_app_directory_is_where_its_pages_expect_it_unless_another_app_is_there(tmp_path: Path) -> None:
+    @with_rig
+    async def test(rig: Rig) -> None:
+        for folder in ("one/dash", "two/dash", "two/static", "two/my dash"):
+            (tmp_path / folder).mkdir(parents=True)
+            (tmp_path / folder / "main.py").write_text(SCRIPT.format(text=folder))
+        (first,) = rig.cell(tmp_path / "one" / "dash", cell="c1")
+        (second,) = rig.cell(tmp_path / "two" / "dash", cell="c2")
+        assert first.path == "/dash" and second.path.startswith("/dash-")
+        (again,) = rig.cell(tmp_path / "one" / "dash", cell="c1")
+        assert again.path == "/dash" and set(rig.paths) == {"/dash", second.path}
+        for name in ("static", "my dash"):  # which can't stand in a URL
+            (other,) = rig.cell(tmp_path / "two" / name, cell=name)
+            assert other.path.startswith(f"/{name.replace(' ', '-')}-")
+
+    test()
+
+
 def test_a_script_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
     @with_rig
     async def test(rig: Rig) -> None:
