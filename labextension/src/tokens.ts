@@ -33,6 +33,7 @@ export interface IApp {
 
 /** What the page in a frame tells the notebook around it. */
 export type PageMessage =
+  | { readonly type: 'page'; readonly session: string | null }
   | { readonly type: 'size'; readonly height: number }
   | { readonly type: 'state'; readonly state: string };
 
@@ -86,6 +87,9 @@ export function readPageMessage(data: unknown): PageMessage | null {
   if (data.type === 'bokehmount:size' && isFiniteNumber(data.height)) {
     return { type: 'size', height: Math.min(Math.max(Math.ceil(data.height), 20), 20000) };
   }
+  if (data.type === 'bokehmount:page' && (data.session === null || isOwnPath(data.session))) {
+    return { type: 'page', session: data.session };
+  }
   if (data.type === 'bokehmount:state' && typeof data.state === 'string') {
     return { type: 'state', state: data.state };
   }
@@ -126,6 +130,11 @@ function isObject(data: unknown): data is Record<string, unknown> {
 
 function isFiniteNumber(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
+}
+
+/** A path of this server, and so neither another site nor a script. */
+function isOwnPath(value: unknown): value is string {
+  return typeof value === 'string' && /^\/(?![/\\])/.test(value);
 }
 
 function readPixels(value: unknown, name: string): number | null {

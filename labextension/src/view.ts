@@ -5,6 +5,7 @@
 import { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
+import { Places } from './places';
 import { HOW_TO_ENABLE, IView, Malformed, readPageMessage, readView, viewUrl } from './tokens';
 
 /** Before the page has told its height, and if it never does: room for a few lines of text. */
@@ -27,21 +28,26 @@ const STATE_WORDS: Readonly<Record<string, string>> = {
   loggedout: 'logged out: log in again'
 };
 
+/** What a page says first when its session, which we went back to, has ended meanwhile or is another server's. */
+const NOT_THERE: ReadonlySet<string> = new Set(['ended', 'refused']);
+
 /** Not `safe`: in a notebook that isn't trusted nothing may load a page by itself; its text/html is shown there. */
 export function viewFactory(mimeType: string, baseUrl: string): IRenderMime.IRendererFactory {
+  const places = new Places();
   return {
     safe: false,
     mimeTypes: [mimeType],
     defaultRank: 0,
-    createRenderer: options => new View(options.mimeType, baseUrl)
+    createRenderer: options => new View(options.mimeType, baseUrl, places)
   };
 }
 
 class View extends Widget implements IRenderMime.IRenderer {
-  constructor(mimeType: string, baseUrl: string) {
+  constructor(mimeType: string, baseUrl: string, places: Places) {
     super();
     this._mimeType = mimeType;
     this._baseUrl = baseUrl;
+    this._places = places;
     this.addClass('bokehmount-View');
   }
 
@@ -84,6 +90,9 @@ class View extends Widget implements IRenderMime.IRenderer {
   }
 
   override dispose(): void {
+    if (this._drawn !== undefined && this._session !== null) {
+      this._places.leave(this._drawn, this._session);
+    }
     this._forget();
     super.dispose();
   }
@@ -120,11 +129,11 @@ class View extends Widget implements IRenderMime.IRenderer {
     frame.allow = 'clipboard-write; fullscreen';
     frame.style.width = view.width === null ? '100%' : `${view.width}px`;
     frame.style.height = `${view.height ?? FIRST_HEIGHT}px`;
-    frame.src = url;
     frame.addEventListener('load', this);
 
-    this.node.replaceChildren(header, frame);
     this._frame = frame;
+    this._url = url;
+    this.node.replaceChildren(header, frame);
     this._status = status;
     this._followsContent = view.height === null;
   }
@@ -137,13 +146,37 @@ class View extends Widget implements IRenderMime.IRenderer {
     this.node.replaceChildren(sentence);
   }
 
-  /** A page may well speak before it has loaded all of itself. */
+  /**
+   * A browser unloads a frame that is taken out of the page, and loads it anew where it is put in again, with an empty
+   * page, since it has no `src`: a `src` could not name the session without staying there. A page of ours may well
+   * speak before it has loaded all of itself.
+   */
   private _onLoad(): void {
     window.clearTimeout(this._silence);
+    if (this._frame && isEmpty(this._frame)) {
+      window.clearTimeout(this._opening);
+      // not at once: a cell that is moved up is there before the one that it was is closed
+      this._opening = window.setTimeout(() => this._open());
+      return;
+    }
     if (!this._heard) {
       this._silence = window.setTimeout(() => this._say(NO_ANSWER), SILENCE_MS);
     }
     this._heard = false;
+  }
+
+  /** Go to the session that was seen here, else to a new one. */
+  private _open(): void {
+    if (!this._frame || !isEmpty(this._frame)) {
+      return;
+    }
+    this._session ??= this._places.take(this._drawn ?? '') ?? null;
+    this._returns = this._session !== null;
+    this._goTo(this._session ?? this._url);
+  }
+
+  private _goTo(address: string): void {
+    this._frame?.contentWindow?.location.replace(address);
   }
 
   private _onMessage(event: MessageEvent): void {
@@ -156,7 +189,17 @@ class View extends Widget implements IRenderMime.IRenderer {
     }
     this._heard = true;
     window.clearTimeout(this._silence);
+    if (message.type === 'page') {
+      this._session = message.session;
+      return;
+    }
     if (message.type === 'state') {
+      const returned = this._returns;
+      this._returns = false;
+      if (returned && NOT_THERE.has(message.state)) {
+        this._goTo(this._url);
+        return;
+      }
       this._say(STATE_WORDS[message.state] ?? '');
       return;
     }
@@ -177,18 +220,36 @@ class View extends Widget implements IRenderMime.IRenderer {
 
   private _forget(): void {
     window.clearTimeout(this._silence);
+    window.clearTimeout(this._opening);
     this._frame?.removeEventListener('load', this);
     this._frame = null;
     this._status = null;
+    this._session = null;
+    this._returns = false;
     this._heard = false;
   }
 
   private readonly _mimeType: string;
   private readonly _baseUrl: string;
+  private readonly _places: Places;
   private _drawn: string | undefined;
   private _frame: HTMLIFrameElement | null = null;
   private _status: HTMLElement | null = null;
+  /** Begins a new session. */
+  private _url = '';
+  /** Leads to the session that the page in the frame shows; null where it shows none. */
+  private _session: string | null = null;
+  private _returns = false;
+  private _opening = 0;
   private _followsContent = true;
   private _heard = false;
   private _silence = 0;
+}
+
+function isEmpty(frame: HTMLIFrameElement): boolean {
+  try {
+    return frame.contentWindow?.location.href === 'about:blank';
+  } catch {
+    return false; // a page of another site, or the browser's own that says that ours could not be had
+  }
 }

@@ -96,6 +96,7 @@
     status.button.hidden = !FINAL.has(newState) && !["lost", "loggedout"].includes(newState);
     status.button.textContent = action.label;
     status.button.onclick = action.act;
+    if (FINAL.has(newState)) tellSession(null);
     post({ type: "bokehmount:state", state: newState, text: text || "" });
     steer();
     measureSoon();
@@ -141,6 +142,11 @@
   // The token has done its work; an address that is copied, or a reload, begins a new session.
   if (isApp && new URLSearchParams(location.search).has("bokeh-token")) {
     history.replaceState(history.state, "", address(false));
+  }
+
+  /** A frame that is put elsewhere in its page loads anew: so that it finds this session there. */
+  function tellSession(session) {
+    post({ type: "bokehmount:page", session });
   }
 
   // What is happening ----------------------------------------------------------------------------------------------
@@ -218,6 +224,7 @@
         }
         break;
       case "moved":
+        tellSession(null);
         location.replace(message.url || address(false));
         break;
       case "output":
@@ -358,6 +365,7 @@
     };
     new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
     watch();
+    tellSession(isApp || isShell ? address(true) : null);
     if (first) show(first, words, { detail });
     if (token) listen();
     measureSoon();

@@ -112,13 +112,14 @@ class Bridge:
         source = source_of(obj)
         if not self.served:
             return self._show_static(source, name, width, height)
-        shown = self.registry.show(source, name, self._cell_run())
+        run = self._cell_run()
+        shown = self.registry.show(source, name, run)
         assert self.kernel_id is not None
         look = (self.kernel_id, shown.path, shown.title, width, height)
         if new == "tab":
             self._publish(opened_in_tab(*look), then=linked_to_tab(*look))
         else:
-            self._publish(live_bundle(*look))
+            self._publish(live_bundle(*look, run.run))
         return Handle(
             shown.path,
             f"bokeh/kernels/{self.kernel_id}{shown.path}",

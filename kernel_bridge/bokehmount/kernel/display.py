@@ -52,7 +52,9 @@ with bokehmount installed where the Jupyter server runs.</p>
 </div>"""
 
 
-def live_bundle(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
+def live_bundle(
+    kernel_id: str, app: str, title: str, width: int | None, height: int | None, run: str = ""
+) -> dict[str, Any]:
     """The MIME bundle of a view of a running app.
 
     Args:
@@ -61,6 +63,7 @@ def live_bundle(kernel_id: str, app: str, title: str, width: int | None, height:
         title: what people call it
         width: CSS pixels; as wide as there is room where None
         height: CSS pixels; as high as its content where None
+        run: the run of the cell that shows it; an output that is the same but for this shows another app
     """
     path = f"bokeh/kernels/{kernel_id}{app}"
     html = _HTML.format(
@@ -72,7 +75,7 @@ def live_bundle(kernel_id: str, app: str, title: str, width: int | None, height:
         follow=_FOLLOW if height is None else "",
     )
     return {
-        VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height},
+        VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height, "run": run},
         "text/html": html,
         "text/plain": (
             f"{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook "

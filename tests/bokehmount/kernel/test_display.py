@@ -32,12 +32,13 @@ class Tags(HTMLParser):
 
 
 def test_a_front_end_that_knows_us_learns_all_it_needs() -> None:
-    assert live_bundle("k1", "/app", "Title", 300, None)[VIEW_MIME] == {
+    assert live_bundle("k1", "/app", "Title", 300, None, "run-1")[VIEW_MIME] == {
         "kernel_id": "k1",
         "app": "/app",
         "title": "Title",
         "width": 300,
         "height": None,
+        "run": "run-1",
     }
 
 
