@@ -89,6 +89,18 @@ class View extends Widget implements IRenderMime.IRenderer {
     super.onBeforeDetach(msg);
   }
 
+  /** Who hides an output has not closed its app. A cell that is scrolled away is told the same, but stays in the page. */
+  protected override onAfterDetach(msg: Message): void {
+    super.onAfterDetach(msg);
+    window.clearTimeout(this._hiding);
+    this._hiding = window.setTimeout(() => {
+      if (!this.node.isConnected && this._session !== null) {
+        this._held?.close();
+        this._held = hold(this._session);
+      }
+    });
+  }
+
   override dispose(): void {
     if (this._drawn !== undefined && this._session !== null) {
       this._places.leave(this._drawn, this._session);
@@ -191,6 +203,7 @@ class View extends Widget implements IRenderMime.IRenderer {
     window.clearTimeout(this._silence);
     if (message.type === 'page') {
       this._session = message.session;
+      this._letGo();
       return;
     }
     if (message.type === 'state') {
@@ -218,7 +231,15 @@ class View extends Widget implements IRenderMime.IRenderer {
     }
   }
 
+  /** The session is seen by its page again, or by nobody any more. */
+  private _letGo(): void {
+    window.clearTimeout(this._hiding);
+    this._held?.close();
+    this._held = null;
+  }
+
   private _forget(): void {
+    this._letGo();
     window.clearTimeout(this._silence);
     window.clearTimeout(this._opening);
     this._frame?.removeEventListener('load', this);
@@ -241,6 +262,8 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _session: string | null = null;
   private _returns = false;
   private _opening = 0;
+  private _held: WebSocket | null = null;
+  private _hiding = 0;
   private _followsContent = true;
   private _heard = false;
   private _silence = 0;
@@ -252,4 +275,14 @@ function isEmpty(frame: HTMLIFrameElement): boolean {
   } catch {
     return false; // a page of another site, or the browser's own that says that ours could not be had
   }
+}
+
+/** Looks at a session for a page that is not there now: as long as anybody looks at it, it doesn't end. */
+function hold(session: string): WebSocket {
+  const url = new URL(session, window.location.href);
+  const token = url.searchParams.get('bokeh-token') ?? '';
+  url.protocol = url.protocol.replace('http', 'ws');
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/ws`;
+  url.search = '';
+  return new WebSocket(url, ['bokeh', token]);
 }

@@ -93,6 +93,31 @@ def test_running_a_moved_cell_again_begins_anew(open_notebook: OpenNotebook, lab
     assert after != before
 
 
+def test_an_app_whose_output_is_hidden_lives_on_until_it_is_closed(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    squared(notebook, 1)
+    notebook.cell(1)
+    notebook.command("notebook:hide-cell-outputs")
+    # whose view is left later ends later
+    tab = lab.tab(notebook.python("view.url")).wait_drawn()
+    tab.page.close()
+    eventually("the tab's session to be over", lambda: len(notebook.python("destroyed")) == 1, page=lab.page)
+    assert notebook.python("len(view.sessions)") == 1
+    notebook.command("notebook:show-cell-outputs")
+    assert wait_anew(notebook.view(1)).column("line", "y") == [1, 4, 9]
+    eventually(
+        "one connection, the page's own",
+        lambda: notebook.python("view.sessions[0].connection_count") == 1,
+        page=lab.page,
+    )
+
+    notebook.command("notebook:hide-cell-outputs")
+    notebook.command("notebook:clear-cell-output")
+    eventually("the session to be over", lambda: len(notebook.python("destroyed")) == 2, page=lab.page)
+
+
 def test_a_view_whose_session_ended_meanwhile_begins_anew(
     tmp_path_factory: pytest.TempPathFactory, browser: Browser
 ) -> None:
