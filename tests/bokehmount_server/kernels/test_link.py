@@ -388,8 +388,8 @@ FAILURES: dict[str, tuple[Callable[[KernelLink], Any], type[BokehMountError], st
     "a question from the future": (lambda link: link.ask("dance"), ProtocolError, "can't answer 'dance'"),
     "an answer that is no JSON": (lambda link: link.metadata("/odd", "/u"), BokehMountError, "the kernel failed"),
     "a question that lacks something": (lambda link: link.ask("page"), BokehMountError, "the kernel failed: KeyError"),
-    "no app to close": (lambda link: link.ask("close_app", path="/no"), AppNotFound, "no app"),
-    "a viewer of no app": (lambda link: link.connect("/no", opening(), BrowserSocket()), AppNotFound, "no app"),
+    "no app to close": (lambda link: link.ask("close_app", path="/no"), AppNotFound, "the app 'no' is not running"),
+    "a viewer of no app": (lambda link: link.connect("/no", opening(), BrowserSocket()), AppNotFound, "the app 'no' is not running"),
     "a viewer of a broken app": (lambda link: link.connect("/broken", opening(), BrowserSocket()), AppError, "purpose"),
     "an asset asked wrongly": (lambda link: link.ask("asset", way=1), BokehMountError, "the kernel failed: TypeError"),
 }
