@@ -11,6 +11,7 @@
   const isShell = first === "busy" || first === "starting";
   const isApp = !first;
   const QUEUED = "The kernel is busy. What you do here is carried out when it is free.";
+  const NOTHING = "This app shows nothing yet: it has added nothing to its Document, as doc.add_root(...) does.";
   const FINAL = new Set(["restarted", "gone", "ended", "raised", "refused", "missing"]);
 
   // Our words ------------------------------------------------------------------------------------------------------
@@ -82,6 +83,7 @@
   let state = "";
 
   function show(newState, text, more) {
+    if (newState === "ready" && isEmpty()) text = NOTHING;
     state = newState;
     host.dataset.state = newState;
     host.dataset.text = text || "";
@@ -100,6 +102,11 @@
     post({ type: "bokehmount:state", state: newState, text: text || "" });
     steer();
     measureSoon();
+  }
+
+  function isEmpty() {
+    const docs = (window.Bokeh && window.Bokeh.documents) || [];
+    return isApp && docs.length > 0 && docs.every((doc) => doc.roots().length === 0);
   }
 
   function printed(text, isError) {
@@ -291,7 +298,10 @@
   }
 
   if (isApp) {
-    const look = setInterval(steer, 500);
+    const look = setInterval(() => {
+      if (state === "ready" && isEmpty() !== (host.dataset.text === NOTHING)) show("ready", "");
+      steer();
+    }, 500);
     setTimeout(() => clearInterval(look), 120000);
     addEventListener("error", (event) => {
       const source = event.target && event.target.tagName === "SCRIPT" && event.target.src;
@@ -306,6 +316,8 @@
   let grown = 0;
   let fills = false;
   let due = false;
+  let opened = -Infinity; // when something was done that may open a menu
+  let hungOver = null; // how high the page was without what hangs over its end
 
   function bottom(element) {
     if (isApp && element.dataset.bokehmount) return 0;
@@ -313,6 +325,21 @@
     if (style.display === "none" || style.position === "fixed") return 0;
     if (style.display !== "contents") return element.getBoundingClientRect().bottom + parseFloat(style.marginBottom || "0");
     return Math.max(0, ...[...element.children].map(bottom));
+  }
+
+  /** Where a menu or a calendar ends that hangs over the end of the app; it takes no room there. */
+  function overhang(element) {
+    const over = getComputedStyle(element).overflowY === "visible" ? element.scrollHeight - element.clientHeight : 0;
+    return over > 8 ? element.getBoundingClientRect().bottom + over : 0;
+  }
+
+  function openedSomething() {
+    opened = performance.now();
+    measureSoon();
+    setTimeout(measureSoon, 300); // some come slowly
+  }
+  for (const type of ["click", "focusin", "focusout", "keyup"]) {
+    addEventListener(type, openedSomething, { capture: true, passive: true });
   }
 
   /** The room that our words take in the page, beside the app. */
@@ -332,6 +359,7 @@
     fills = Math.abs(height + words - innerHeight) <= 2 && (fills || (told === 0 && innerHeight < 300))
       && document.querySelector("[data-root-id]") !== null;
     if (fills) height = FILLING;
+    else height = Math.max(height, hanging(height));
     height += words;
     if (host.dataset.place && !status.box.hidden) height = Math.max(height, Math.ceil(status.box.getBoundingClientRect().bottom + 8));
     if (Math.abs(height - told) < 2) return;
@@ -340,6 +368,19 @@
     if (grown > 4) return;
     told = height;
     post({ type: "bokehmount:size", height });
+  }
+
+  /** How high the page is with what hangs over its end, since something was opened. */
+  function hanging(height) {
+    if (hungOver !== null && height > hungOver + 20) hungOver = Infinity; // content that grows with its frame: no end to it
+    const end = Math.ceil(Math.max(0, ...[...document.querySelectorAll("[data-root-id] > *")].map(overhang)) + scrollY);
+    if (end <= height || hungOver === Infinity) {
+      if (hungOver !== Infinity) hungOver = null;
+      return 0;
+    }
+    if (hungOver === null && performance.now() - opened > 1000) return 0; // what a pointer at rest makes come and go
+    hungOver = height;
+    return Math.min(end + 8, height + 700);
   }
 
   function measureSoon() {
