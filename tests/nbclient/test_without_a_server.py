@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,28 @@ both.add_root(plot)
 both.add_root(other)
 show(plot)
 """
+
+EXTENSIONS = {
+    "Panel": """\
+import panel as pn
+show(pn.Column(pn.widgets.IntSlider(name="how many"), "some *words*"))
+""",
+    "a model of Panel": """\
+import panel as pn
+show(pn.Column("some *words*").get_root())
+""",
+    "a Panel template": """\
+import panel as pn
+template = pn.template.FastListTemplate(title="a template")
+template.main.append(pn.Card("some *words*"))
+show(template)
+""",
+    "HoloViews": """\
+import holoviews as hv
+hv.extension("bokeh", logo=False)
+show(hv.Curve([1, 3, 2], label="some words"))
+""",
+}
 
 BROKEN = APP + "\ndef broken(doc):\n    raise LookupError('no data today')\n"
 
@@ -144,20 +168,76 @@ def new_page(playwright: Playwright) -> Page:
     return launched(playwright, together).new_page()
 
 
+def with_public_homes(page: Page, *, without: str = "^$") -> None:
+    """What a page asks of the public homes of BokehJS and Panel is on this disk, but for what is not to be had."""
+    bokehjs = Path(bokeh.__file__).parent / "server/static/js"
+    panel = Path(the(str, the(ModuleSpec, find_spec("panel")).origin)).parent / "dist"  # not imported: it alters Bokeh
+
+    def answer(route: Route, path: Path) -> None:
+        if path.is_file() and not re.search(without, path.name):
+            route.fulfill(path=path, headers={"Access-Control-Allow-Origin": "*"})
+        else:
+            route.abort()
+
+    def of_bokehjs(route: Route) -> None:
+        answer(route, bokehjs / route.request.url.rsplit("/", 1)[-1].replace(f"-{bokeh.__version__}", ""))
+
+    def of_panels_files(route: Route) -> None:
+        answer(route, panel / route.request.url.partition("?")[0].partition("/dist/")[2])
+
+    page.route(re.compile("^https://cdn.bokeh.org/bokeh/release/"), of_bokehjs)
+    page.route(re.compile("^https://cdn.holoviz.org/panel/"), of_panels_files)
+
+
 def test_the_picture_is_drawn_with_bokehjs_from_its_public_home(picture_of_waves: str) -> None:
-    home = Path(bokeh.__file__).parent / "server/static/js"
-
-    def as_its_public_home(route: Route) -> None:
-        name = route.request.url.rsplit("/", 1)[-1].replace(f"-{bokeh.__version__}", "")
-        route.fulfill(path=home / name, headers={"Access-Control-Allow-Origin": "*"})
-
     with sync_playwright() as playwright:
         page = new_page(playwright)
-        page.route(re.compile("^https://cdn.bokeh.org/bokeh/release/"), as_its_public_home)
+        with_public_homes(page)
         page.set_content(picture_of_waves)
         frame = page.frame_locator("iframe")
         frame.locator("canvas").first.wait_for(timeout=30000)
         assert frame.get_by_text("Power").count() == 1
+
+
+@pytest.fixture(scope="module")
+def pictures_of_extensions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What cells that show objects of Panel and HoloViews leave behind, as HTML."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        set_own_folders(tmp_path_factory.mktemp("extensions"), monkeypatch)
+        book = notebook(APP, *EXTENSIONS.values())
+        NotebookClient(book, timeout=60).execute()
+    pictures = [
+        output["data"]["text/html"]
+        for cell in book.cells
+        for output in cell.outputs
+        if LIVE in str(output.get("data", {}).get("text/plain"))
+    ]
+    return dict(zip(EXTENSIONS, pictures, strict=True))
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
+def test_pictures_of_panel_and_holoviews_objects_are_drawn(pictures_of_extensions: dict[str, str], kind: str) -> None:
+    picture = pictures_of_extensions[kind]
+    assert not re.search(r"(?<!/)static/extensions", picture), "beside a file is no server that could have it"
+    assert len(picture) < MOST_HTML
+    with sync_playwright() as playwright:
+        page = new_page(playwright)
+        with_public_homes(page, without="es-module-shims")  # a browser of today does without it
+        page.set_content(picture)
+        frame = page.frame_locator("iframe")
+        (frame.get_by_text("words") if "Panel" in kind else frame.locator("canvas")).first.wait_for(timeout=30000)
+        page.wait_for_timeout(3500)  # past the time when a picture says what is missing
+        assert frame.get_by_text("could not be loaded").count() == 0
+
+
+def test_where_an_extension_cannot_be_had_its_picture_says_so(pictures_of_extensions: dict[str, str]) -> None:
+    with sync_playwright() as playwright:
+        page = new_page(playwright)
+        with_public_homes(page, without="panel.min.js")
+        page.set_content(pictures_of_extensions["Panel"])
+        said = page.frame_locator("iframe").get_by_text("This picture needs https://cdn.holoviz.org/")
+        said.wait_for(timeout=30000)
+        assert "/panel.min.js, which could not be loaded" in str(said.text_content())
 
 
 def test_where_bokehjs_cannot_be_had_the_picture_says_so(picture_of_waves: str) -> None:

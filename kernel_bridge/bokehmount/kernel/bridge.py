@@ -19,7 +19,7 @@ from ..contexts import raise_failures
 from ..errors import CloseCode
 from ..session import Connection
 from .control_carrier import ControlCarrier, ControlDoor
-from .display import linked_to_tab, live_bundle, opened_in_tab, static_bundle
+from .display import linked_to_tab, live_bundle, opened_in_tab, public_files, static_bundle
 from .handle import Handle
 from .io_thread import IOThread, Paced
 from .link_end import LinkEnd, hello
@@ -138,7 +138,8 @@ class Bridge:
         else:
             assert source.application is not None, "a source is an application or a model"
             application = source.application()
-            shown = application.create_document()
+            with public_files():
+                shown = application.create_document()
             raise_failures(application)
         self._publish(static_bundle(source.title, shown, width, height))
         return Handle(f"/{name or source.title}", None, list, lambda: None)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from html import escape
+from io import StringIO
 from typing import Any, Final
 
 from bokeh.document import Document
 from bokeh.embed import file_html
+from bokeh.embed.util import OutputDocumentFor
 from bokeh.model import Model
 from bokeh.resources import CDN
 
-__all__ = ("VIEW_MIME", "linked_to_tab", "live_bundle", "opened_in_tab", "static_bundle")
+__all__ = ("VIEW_MIME", "linked_to_tab", "live_bundle", "opened_in_tab", "public_files", "static_bundle")
 
 VIEW_MIME: Final = "application/vnd.bokehmount.view.v1+json"
 
@@ -139,7 +143,7 @@ _NOT_LIVE = (
 
 
 def static_bundle(title: str, shown: Document | Model, width: int | None, height: int | None) -> dict[str, Any]:
-    """The MIME bundle of an app's first look, without an app behind it; BokehJS comes from its public home.
+    """The MIME bundle of an app's first look, without an app behind it; BokehJS and Panel come from their public homes.
 
     Args:
         title: what people call it
@@ -188,20 +192,23 @@ addEventListener("load", () => {
 });
 </script>"""
 
-# where that home can't be reached, a blank frame would say nothing
+# where that home can't be reached, a blank frame would say nothing; pictures do without some scripts
 _NOT_LOADED = """<script>
-addEventListener("error", (event) => {
-  if (event.target.tagName !== "SCRIPT") return;
-  const words = `This picture needs ${event.target.src}, which could not be loaded.`;
-  const say = () => { document.body.textContent = words; };
-  if (document.body) say();
-  else addEventListener("DOMContentLoaded", say);
-}, true);
+(() => {
+  const missing = [];
+  addEventListener("error", ({ target }) => { if (target.tagName === "SCRIPT") missing.push(target.src); }, true);
+  addEventListener("load", () => setTimeout(() => {
+    if (missing.length === 0 || document.querySelector("[data-root-id] > *")) return;
+    document.body.textContent = `This picture needs ${missing.join(", ")}, which could not be loaded.`;
+  }, window.Bokeh ? 3000 : 0));
+})();
 </script>"""
 
 
 def _static_page(title: str, shown: Document | Model) -> str:
-    if isinstance(shown, Model):
+    if _of_panel(shown):
+        page = _panel_page(title, shown)
+    elif isinstance(shown, Model):
         page = file_html(shown, CDN, title=title, suppress_callback_warning=True)
     else:
         page = file_html(
@@ -213,6 +220,30 @@ def _static_page(title: str, shown: Document | Model) -> str:
             suppress_callback_warning=True,
         )
     return re.sub(r"<head\b[^>]*>", lambda head: head[0] + _NOT_LOADED + _SAYS_SIZE, page, count=1)
+
+
+def public_files() -> AbstractContextManager[None]:
+    """While a Document is filled: Panel's templates then note where their files are, here in their public home."""
+    panel = sys.modules.get("panel.io.resources")
+    return nullcontext() if panel is None else panel.set_resource_mode(CDN.mode)
+
+
+def _of_panel(shown: Document | Model) -> bool:
+    models = shown.models if isinstance(shown, Document) else shown.references()
+    return any(type(model).__module__.startswith("panel.") for model in models)
+
+
+def _panel_page(title: str, shown: Document | Model) -> str:
+    """A page as Panel writes it: only Panel knows which scripts its models need, and where they are in public."""
+    from panel.io.save import save
+
+    if isinstance(shown, Model):
+        with OutputDocumentFor([shown], always_new=True) as document:
+            return _panel_page(title, document)
+    page = StringIO()
+    template, variables = shown.template, shown.template_variables
+    save(shown, page, title=title, resources=CDN, template=template, template_variables=variables)
+    return page.getvalue()
 
 
 def _script_text(text: str) -> str:
