@@ -272,3 +272,56 @@ def test_a_view_can_be_used_by_keyboard_and_read_aloud(open_notebook: OpenNotebo
     lab.page.keyboard.press("Tab")  # on into the frame
     lab.page.keyboard.press("Tab")
     eventually("the focus to be in the app", lambda: view.frame.evaluate("() => document.hasFocus()"), page=lab.page)
+
+
+PICKER = """
+from bokeh.layouts import column
+from bokeh.models import DatePicker, Div
+show(column(DatePicker(title="day", value="2026-01-01"), Div(text="below")), name="picker")
+"""
+
+
+def test_a_calendar_that_hangs_over_the_end_of_an_app_has_room(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(LOAD, PICKER)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    assert view.iframe is not None
+
+    def height() -> float:
+        assert view.iframe is not None
+        return float(view.iframe.evaluate("frame => frame.clientHeight"))
+
+    low = eventually("a frame as high as the app", lambda: height() < 140 and height(), page=view.page)
+    view.frame.locator("input:visible").first.click()
+    eventually("room for the calendar", lambda: height() > 300, page=view.page)
+    assert view.frame.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
+    day = view.frame.locator(".flatpickr-calendar.open .flatpickr-day").nth(20)
+    day.click()
+    eventually("the app's own height again", lambda: abs(height() - low) < 2, page=view.page)
+
+
+def test_what_fills_its_frame_does_not_grow_with_what_hangs_over(open_notebook: OpenNotebook) -> None:
+    fills = PICKER.replace('Div(text="below"))', "sizing_mode='stretch_both')").replace('name="picker"', 'name="fills"')
+    notebook = open_notebook(LOAD, fills)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    for _ in range(6):
+        view.frame.locator("input:visible").first.click()
+        view.page.wait_for_timeout(400)
+        view.frame.locator("body").press("Escape")
+    assert view.iframe is not None and view.iframe.evaluate("frame => frame.clientHeight") < 1200
+
+
+def test_an_app_that_adds_nothing_says_so_until_it_does(open_notebook: OpenNotebook) -> None:
+    app = "docs = []\ndef empty(doc):\n    docs.append(doc)\n    return Div(text='forgotten')"
+    shows = f"from bokeh.models import Div\n{app}\nshow(empty, name='empty')"
+    notebook = open_notebook(LOAD, shows, "docs[-1].add_root(Div(text='added'))")
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1)
+    view.wait_says("shows nothing yet", "doc.add_root", state="ready")
+    notebook.run(2)
+    eventually("no words any more", lambda: view.status()["text"] == "", page=view.page)
+    assert view.js("doc.roots().length") == 1

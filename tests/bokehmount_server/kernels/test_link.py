@@ -389,7 +389,7 @@ FAILURES: dict[str, tuple[Callable[[KernelLink], Any], type[BokehMountError], st
     "an answer that is no JSON": (lambda link: link.metadata("/odd", "/u"), BokehMountError, "the kernel failed"),
     "a question that lacks something": (lambda link: link.ask("page"), BokehMountError, "the kernel failed: KeyError"),
     "no app to close": (lambda link: link.ask("close_app", path="/no"), AppNotFound, "the app 'no' is not running"),
-    "a viewer of no app": (lambda link: link.connect("/no", opening(), BrowserSocket()), AppNotFound, "the app 'no' is not running"),
+    "a viewer of no app": (lambda link: link.connect("/no", opening(), BrowserSocket()), AppNotFound, "is not running"),
     "a viewer of a broken app": (lambda link: link.connect("/broken", opening(), BrowserSocket()), AppError, "purpose"),
     "an asset asked wrongly": (lambda link: link.ask("asset", way=1), BokehMountError, "the kernel failed: TypeError"),
 }
