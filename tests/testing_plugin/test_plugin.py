@@ -113,13 +113,17 @@ def test_what_goes_wrong_says_so(run_notebook: Run) -> None:
     with pytest.raises(CellExecutionError, match="no such luck"):
         run_notebook(notebook("raise RuntimeError('no such luck')"))
     broken = "def broken(doc):\n    raise OSError('the disk is full')\nshow(broken, name='broken')"
-    slow = "def slow(doc):\n    time.sleep(1.5)\n    doc.title = 'slow'\nshow(slow, name='slow')"
+    slow = (
+        "def slow(doc):\n    time.sleep(1.5)\n    doc.title = f'slow {doc.session_context.request.arguments}'\n"
+        "show(slow, name='slow')"
+    )
     running = run_notebook(notebook(IMPORTS, broken, slow))
     with pytest.raises(ViewClosed, match=r"(?s)The app raised .*OSError.*in broken.*the disk is full"):
         running.open("broken")
     with pytest.raises(ValueError, match="shows 2 apps, say which to open: broken, slow"):
         running.open()
-    assert running.open("slow").document.title == "slow", "a page that comes late is waited for"
+    assert running.open("slow").document.title == "slow {}", "a page that comes late is waited for"
+    assert running.open("slow?n=5").document.title == "slow {'n': [b'5']}"
     with pytest.raises(ViewClosed) as refusal:
         running.open("absent")
     assert refusal.value.code == 404

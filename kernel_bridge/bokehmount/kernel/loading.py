@@ -47,10 +47,10 @@ def current() -> Bridge:
     if _loaded is None:
         from IPython.core.getipython import get_ipython
 
-        shell = get_ipython()
+        shell: Any = get_ipython()
         if shell is None:
             raise RuntimeError("show() needs a notebook or IPython; a script can use bokehmount_server.server.Server")
-        load(shell)
+        shell.extension_manager.load_extension("bokehmount")  # as %load_ext does, so that %unload_ext knows of it
     assert _loaded is not None, "load() makes it"
     return _loaded.bridge()
 

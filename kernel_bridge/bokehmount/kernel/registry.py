@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bokeh.application.application import Application
+from bokeh.core.types import ID
 from bokeh.document import Document
+from bokeh.document.document import DEFAULT_TITLE
 from bokeh.model import Model
 from bokeh.util.token import generate_session_id
 
@@ -199,10 +201,15 @@ class Registry:
             self._loop,  # type: ignore[arg-type]  # a session takes either kind of loop
             url=shown.path,
             stage=self._make_stage(shown),
-            make_session=partial(ServerSession, flush_later=self._flush_later, owns_models=owns_models),
+            make_session=partial(self._session, shown.title, owns_models),
         )
         context.run_load_hook()
         return context
+
+    def _session(self, title: str, owns_models: bool, session_id: ID, document: Document, **more: Any) -> ServerSession:
+        if document.title == DEFAULT_TITLE:  # what stands on its tab
+            document.title = title
+        return ServerSession(session_id, document, flush_later=self._flush_later, owns_models=owns_models, **more)
 
     # Models that share a Document ------------------------------------------------------------------------------------
 
@@ -263,8 +270,6 @@ class Registry:
         else:
             context, session_id = self._context(shown, Application()), generate_session_id(signed=False)
             context.adopt(session_id, document)
-        if document.title == "Bokeh Application":
-            document.title = shown.title
         return App(shown.path, context, shown.title, root=model, shared_session=session_id)
 
     def _leave_document(self, app: App) -> None:

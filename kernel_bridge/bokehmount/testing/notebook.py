@@ -90,7 +90,8 @@ class RunningNotebook:
         """Open a view of an app, as a browser does: page, files, WebSocket.  It is closed with the notebook.
 
         Args:
-            app: the app's name; may be left out where the notebook shows one app
+            app: the app's name, with arguments behind it if it takes any, as in ``"app?n=5"``; may be left out where
+                the notebook shows one app
             timeout: seconds that each step and each wait may take
             visitor: who looks; somebody new where None
         """

@@ -216,7 +216,7 @@ class View:
                     )
 
     def _open_socket(self, subprotocol: str, token: str) -> Socket:
-        self._opened.append(self._visitor.open(f"{self._path}/ws", [subprotocol, token]))
+        self._opened.append(self._visitor.open(f"{self._path.partition('?')[0]}/ws", [subprotocol, token]))
         return self._opened[-1]
 
     # The connection ---------------------------------------------------------------------------------------------------
@@ -326,7 +326,9 @@ _SCRIPT: Final = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script", "Sec-
 
 
 def _with(path: str, token: str | None) -> str:
-    return path if token is None else f"{path}?{urlencode({'bokeh-token': token})}"
+    if token is None:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode({'bokeh-token': token})}"
 
 
 def _token(page: str) -> str:

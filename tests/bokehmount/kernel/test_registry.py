@@ -178,6 +178,19 @@ async def test_each_view_of_an_app_has_its_own_session(rig: Rig) -> None:
 
 
 @with_rig
+async def test_a_tab_has_the_apps_title_unless_the_app_gives_it_one(rig: Rig) -> None:
+    def named(document: Document) -> None:
+        document.title = "of its own"
+
+    titles = []
+    for app in (hello, named, Div(text="x", name="a div")):
+        (shown,) = rig.cell(app)
+        await rig.look(shown)
+        titles.append(shown.sessions[0].document.title)
+    assert titles == ["hello", "of its own", "a div"]
+
+
+@with_rig
 async def test_closing_an_app_twice_does_nothing(rig: Rig) -> None:
     (shown,) = rig.cell(hello)
     told: list[int] = []
