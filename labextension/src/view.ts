@@ -95,7 +95,7 @@ class View extends Widget implements IRenderMime.IRenderer {
     window.clearTimeout(this._hiding);
     this._hiding = window.setTimeout(() => {
       if (!this.node.isConnected && this._session !== null) {
-        this._held?.close();
+        this._held?.();
         this._held = hold(this._session);
       }
     });
@@ -234,7 +234,7 @@ class View extends Widget implements IRenderMime.IRenderer {
   /** The session is seen by its page again, or by nobody any more. */
   private _letGo(): void {
     window.clearTimeout(this._hiding);
-    this._held?.close();
+    this._held?.();
     this._held = null;
   }
 
@@ -262,7 +262,7 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _session: string | null = null;
   private _returns = false;
   private _opening = 0;
-  private _held: WebSocket | null = null;
+  private _held: (() => void) | null = null;
   private _hiding = 0;
   private _followsContent = true;
   private _heard = false;
@@ -277,12 +277,21 @@ function isEmpty(frame: HTMLIFrameElement): boolean {
   }
 }
 
-/** Looks at a session for a page that is not there now: as long as anybody looks at it, it doesn't end. */
-function hold(session: string): WebSocket {
+/**
+ * Looks at a session for a page that is not there now: as long as anybody looks at it, it doesn't end.
+ * Returns what lets it go, with a goodbye: for a connection that breaks off, as one that is closed before it is open,
+ * the server waits much longer.
+ */
+function hold(session: string): () => void {
   const url = new URL(session, window.location.href);
   const token = url.searchParams.get('bokeh-token') ?? '';
   url.protocol = url.protocol.replace('http', 'ws');
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/ws`;
   url.search = '';
-  return new WebSocket(url, ['bokeh', token]);
+  const socket = new WebSocket(url, ['bokeh', token]);
+  const goodbye = () => socket.close(1000);
+  return () =>
+    socket.readyState === WebSocket.CONNECTING
+      ? socket.addEventListener('open', goodbye)
+      : goodbye();
 }

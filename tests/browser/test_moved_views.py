@@ -115,6 +115,7 @@ def test_an_app_whose_output_is_hidden_lives_on_until_it_is_closed(open_notebook
 
     notebook.command("notebook:hide-cell-outputs")
     notebook.command("notebook:clear-cell-output")
+    # soon, as after any goodbye: a connection that broke would be waited for much longer
     eventually("the session to be over", lambda: len(notebook.python("destroyed")) == 2, page=lab.page)
 
 
