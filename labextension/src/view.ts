@@ -28,9 +28,6 @@ const STATE_WORDS: Readonly<Record<string, string>> = {
   loggedout: 'logged out: log in again'
 };
 
-/** What a page says first when its session, which we went back to, has ended meanwhile or is another server's. */
-const NOT_THERE: ReadonlySet<string> = new Set(['ended', 'refused']);
-
 /** Not `safe`: in a notebook that isn't trusted nothing may load a page by itself; its text/html is shown there. */
 export function viewFactory(mimeType: string, baseUrl: string): IRenderMime.IRendererFactory {
   const places = new Places();
@@ -177,18 +174,13 @@ class View extends Widget implements IRenderMime.IRenderer {
     this._heard = false;
   }
 
-  /** Go to the session that was seen here, else to a new one. */
+  /** Go to the session that was seen here, or to a page that says that it is over; where there was none, to a new one. */
   private _open(): void {
     if (!this._frame || !isEmpty(this._frame)) {
       return;
     }
     this._session ??= this._places.take(this._drawn ?? '') ?? null;
-    this._returns = this._session !== null;
-    this._goTo(this._session ?? this._url);
-  }
-
-  private _goTo(address: string): void {
-    this._frame?.contentWindow?.location.replace(address);
+    this._frame.contentWindow?.location.replace(this._session ?? this._url);
   }
 
   private _onMessage(event: MessageEvent): void {
@@ -207,12 +199,6 @@ class View extends Widget implements IRenderMime.IRenderer {
       return;
     }
     if (message.type === 'state') {
-      const returned = this._returns;
-      this._returns = false;
-      if (returned && NOT_THERE.has(message.state)) {
-        this._goTo(this._url);
-        return;
-      }
       this._say(STATE_WORDS[message.state] ?? '');
       return;
     }
@@ -246,7 +232,6 @@ class View extends Widget implements IRenderMime.IRenderer {
     this._frame = null;
     this._status = null;
     this._session = null;
-    this._returns = false;
     this._heard = false;
   }
 
@@ -260,7 +245,6 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _url = '';
   /** Leads to the session that the page in the frame shows; null where it shows none. */
   private _session: string | null = null;
-  private _returns = false;
   private _opening = 0;
   private _held: (() => void) | null = null;
   private _hiding = 0;

@@ -119,11 +119,11 @@ def test_an_app_whose_output_is_hidden_lives_on_until_it_is_closed(open_notebook
     eventually("the session to be over", lambda: len(notebook.python("destroyed")) == 2, page=lab.page)
 
 
-def test_a_view_whose_session_ended_meanwhile_begins_anew(
+def test_a_view_whose_session_ended_meanwhile_says_so_and_can_begin_anew(
     tmp_path_factory: pytest.TempPathFactory, browser: Browser
 ) -> None:
     root = tmp_path_factory.mktemp("short")  # sockets have names of 107 characters at most
-    with running_jupyter(root, "--BokehMount.linger=1", "--BokehMount.token_lifetime=2") as server:
+    with running_jupyter(root, "--BokehMount.token_lifetime=2") as server:
         lab = Lab(browser, server)
         notebook = lab.notebook(LOAD, POWER)
         notebook.run(0)
@@ -135,7 +135,11 @@ def test_a_view_whose_session_ended_meanwhile_begins_anew(
         notebook.command("notebook:cut-cell")
         eventually("its session to be over", lambda: notebook.python("len(view.sessions)") == 0, page=lab.page)
         notebook.command("notebook:paste-cell-below")
-        view = notebook.view(1).wait_drawn()
+        view = notebook.view(1)
+        view.wait_says("session has ended", state="ended")
+        assert notebook.python("len(view.sessions)") == 0, "no app runs again in silence"
+        view.frame.get_by_role("button", name="Try again").click()
+        view.wait_drawn()
         assert view.column("line", "y") == [1, 2, 3]
         view.set("power", "value", 3)
         eventually("the app to work", partial(view.has_column, "line", "y", [1, 8, 27]), page=lab.page)
