@@ -17,7 +17,7 @@ from bokeh.util.token import get_token_payload
 
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle, State
-from .putting_back import io_put_back
+from .putting_back import CurdocPutBack, io_put_back
 from .session import ServerSession
 from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
@@ -485,7 +485,7 @@ class ApplicationContext:
         held.document.session_destroyed_callbacks = set()
         for hook in hooks:
             try:
-                with self.stage.entered():
+                with self.stage.entered(), CurdocPutBack():
                     hook(held.context)
             except CALLBACK_ERRORS as error:
                 self.stage.raised(error, "session destroyed hook")

@@ -469,7 +469,7 @@ class ServerSession:
             callback(*args)
             return
         try:
-            with self.stage.entered():
+            with self.stage.entered(), CurdocPutBack():
                 result = callback(*args)
         except CALLBACK_ERRORS as error:
             self.stage.raised(error, _name(callback))
@@ -486,7 +486,7 @@ class ServerSession:
 
     def _called(self, callback: Callable[[], Any]) -> Any:
         try:
-            with self.stage.entered():
+            with self.stage.entered(), CurdocPutBack():
                 result = callback()
         except CALLBACK_ERRORS as error:
             self.stage.raised(error, _name(callback))

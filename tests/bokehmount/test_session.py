@@ -846,6 +846,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             await asyncio.sleep(0)
             raise ValueError("no")
 
+        before = curdoc()
         match kind:
             case "next tick":
                 rig.document.add_next_tick_callback(fails)
@@ -860,6 +861,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             await until(lambda: len(rig.stage.errors) >= 2, "the next round")
         assert rig.stage.errors[0][0] == "ValueError('no')" and "fails" in rig.stage.errors[0][1]
         assert await asyncio.wait_for(rig.session.with_document_locked(lambda: 1), 1) == 1
+        assert curdoc() is before, "cells have theirs again"
 
     test()
 
