@@ -31,6 +31,7 @@ async def test_a_slider_moves_the_plots_data_and_the_cell_shows_what_its_callbac
         "title": "sliders",
         "width": 500,
         "height": None,
+        "run": cell.view["run"],
     }
     (bundle,) = cell.displays
     assert set(bundle) == {VIEW_MIME, "text/html", "text/plain"}
