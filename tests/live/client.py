@@ -482,6 +482,12 @@ class Browser:
         finally:
             await status.close()
 
+    @contextlib.asynccontextmanager
+    async def watched(self, path: str) -> AsyncIterator[tuple[AppView, StatusSocket]]:
+        """Look at an app and listen to what is said about this view."""
+        async with self.view(path) as view, self.status(view.path, view.page.token) as status:
+            yield view, status
+
 
 async def _gone(connection: WebSocketClientConnection, reader: asyncio.Task[None], seconds: float = 2) -> None:
     """Wait until a WebSocket is closed on both sides, or cut it."""

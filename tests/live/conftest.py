@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .client import AppView, Browser, JupyterServer, Notebook, running
+from .client import AppView, Browser, JupyterServer, Notebook, eventually, running
 
 BASE_URL = "/user/a@b%2B%28x%29/"
 """As JupyterHub hands over the name ``a@b+(x)``."""
@@ -40,6 +40,9 @@ SETUP = "%load_ext bokehmount\nfrom bokehmount import show\n"
 
 SIZE_LIMIT = 2**20
 """Bytes of the largest message that a browser may send; below the default, so that tests need not send so much."""
+
+PORTAL = "portal.example.org"
+"""A host whose pages may embed apps."""
 
 SHORT_LIVED = {"BokehMount": {"token_lifetime": 2, "linger": 0.5, "ping_interval": 1.0, "local_sockets": False}}
 """A server whose tokens and sessions end soon, and whose links stay on the kernels' control channels."""
@@ -129,7 +132,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="module")
 def server_config() -> dict[str, Any]:
     """The server's configuration; a module of tests may have its own."""
-    return {"BokehMount": {"max_message_size": SIZE_LIMIT}}
+    return {"BokehMount": {"max_message_size": SIZE_LIMIT, "extra_websocket_origins": [PORTAL]}}
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +214,18 @@ async def shown(browser: Browser, notebook: Notebook, code: str, cell_id: str | 
     cell = await notebook.run(code, cell_id)
     async with browser.view(notebook.path_of(cell.view)) as view:
         yield view
+
+
+async def keeps_its_session_through_silence(browser: Browser, notebook: Notebook) -> None:
+    """Have a kernel run code that holds Python's interpreter lock, so that no thread of it answers, and look on."""
+    cell = await notebook.run("handle = show(sliders)")
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
+        await view.set("slider", "value", 6)
+        held = await notebook.start("import ctypes, time\ntime.sleep(0.5)\nctypes.PyDLL(None).sleep(16)")
+        await status.told("busy", 18, containing="has not answered for a while")
+        moved = await view.begin_set("slider", "value", 3)
+        await held.end()
+        assert (await view.socket.reply(moved)).kind == "OK"
+        await eventually("ready again", lambda: [s for s in status.states if s != "output"][-1] == "ready")
+        assert set(status.states) <= {"ready", "busy", "output"}
+    assert await notebook.value("[len(handle.sessions), handle.documents[0].roots[0].children[0].value]") == [1, 3]

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from .client import AppView, Browser, JupyterServer, Notebook, eventually
+from .conftest import keeps_its_session_through_silence
 
 COUNTED = """\
 runs = []
@@ -107,6 +108,32 @@ async def test_an_open_view_is_told_that_the_kernel_is_busy_and_a_change_arrives
             "sin(5x)", lambda view: np.allclose(view["source"].data["y"], np.sin(5 * np.asarray(data["x"])))
         )
     assert await notebook.value("[during, moves]") == [[], [5]]
+
+
+async def test_a_page_that_came_late_is_there_when_its_shell_comes_for_it(browser: Browser, notebook: Notebook) -> None:
+    """A kernel that is never free for long would let each shell follow another."""
+    cell = await notebook.run(
+        f"{COUNTED}import asyncio, time\n"
+        "async def work():\n"
+        "    end = time.monotonic() + 8\n"
+        "    while time.monotonic() < end:\n"
+        "        time.sleep(0.4)\n"
+        "        await asyncio.sleep(0)\n"
+        "at_work = asyncio.get_running_loop().create_task(work())"
+    )
+    path = notebook.path_of(cell.view)
+    shell = await browser.page(path)
+    assert shell.is_shell
+    async with browser.status(path, shell.token) as status:
+        await status.told("ready")
+    page = await browser.page(f"{path}?bokeh-token={shell.token}")
+    assert page.status == 200 and not page.is_shell and page.token == shell.token
+    assert page.seconds < AT_ONCE
+    assert await notebook.value("runs") == [1]
+
+
+async def test_code_that_lets_no_other_run_costs_no_session(browser: Browser, notebook: Notebook) -> None:
+    await keeps_its_session_through_silence(browser, notebook)
 
 
 async def test_views_opened_while_busy_all_open_by_themselves(browser: Browser, notebook: Notebook) -> None:

@@ -105,22 +105,50 @@ def stream(doc):
 """
 
 
+LARGE = """
+import numpy as np
+from bokeh.models import ColumnDataSource, TextInput
+lengths = []
+def large(doc):
+    source = ColumnDataSource(dict(x=np.zeros(3)), name='data')
+    kind = TextInput(name='kind', tags=[source])
+    def said(attr, old, new):
+        lengths.append(len(new))
+        if new == 'fill':
+            source.data = dict(x=np.arange(1_750_000.0))
+    kind.on_change('value', said)
+    doc.add_root(kind)
+"""
+
+
 async def test_a_stream_that_is_faster_than_the_line_goes_at_the_lines_pace(
     front: JupyterServer, notebook: Notebook
 ) -> None:
     """300 kB ten times a second over a line of 1 MB/s."""
     cell = await notebook.run(f"{STREAM}stream_handle = show(stream)")
     browser = await Browser(front).log_in()
-    async with (
-        browser.view(notebook.path_of(cell.view)) as view,
-        browser.status(view.path, view.page.token) as status,
-    ):
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
         await asyncio.sleep(16)  # longer than a kernel may be silent
         ahead = await notebook.value("ticks") - view["stream"].data["x"][0]
         print(f"measured: the kernel is {ahead:.0f} of its 300 kB messages ahead of the view")
         assert ahead < 25, "about 2 MiB may be on the way"
         assert view.socket.is_open and set(status.states) == {"ready"}
     await notebook.run("stream_handle.close()")
+
+
+async def test_a_message_that_takes_longer_than_a_kernel_may_be_silent(
+    front: JupyterServer, notebook: Notebook
+) -> None:
+    """14 MB at once over a line of 1 MB/s, to the view and, more than gateways take at once, from it."""
+    cell = await notebook.run(f"{LARGE}large_handle = show(large)")
+    browser = await Browser(front).log_in()
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
+        for value in ("fill", "y" * 14_000_000):
+            await view.socket.reply(await view.begin_set("kind", "value", value), 40)
+        assert len(view["data"].data["x"]) == 1_750_000
+        assert await notebook.value("max(lengths)") == 14_000_000
+        assert view.socket.is_open and set(status.states) == {"ready"}
+    await notebook.run("large_handle.close()")
 
 
 async def test_a_line_that_breaks_for_a_moment_costs_no_session(
@@ -130,10 +158,7 @@ async def test_a_line_that_breaks_for_a_moment_costs_no_session(
     await notebook.run(SETUP + SLIDERS)
     cell = await notebook.run("handle = show(sliders, name='blip')")
     browser = await Browser(front).log_in()
-    async with (
-        browser.view(notebook.path_of(cell.view)) as view,
-        browser.status(view.path, view.page.token) as status,
-    ):
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
         await view.set("slider", "value", 6)
         line.cut()
         await status.told("lost", containing="trying again")
@@ -147,6 +172,22 @@ async def test_a_line_that_breaks_for_a_moment_costs_no_session(
     await notebook.close()
 
 
+async def test_a_kernel_whose_apps_nobody_looks_at_may_be_culled(gateway: JupyterServer, front: JupyterServer) -> None:
+    kernel_id = front.start_kernel()
+    notebook = await Notebook(front, kernel_id).open()
+    await notebook.run(SETUP + SLIDERS)
+    cell = await notebook.run("show(sliders, name='asleep')")
+    browser = await Browser(front).log_in()
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        assert (await view.set("slider", "value", 6)).kind == "OK"
+        await notebook.close()
+        assert gateway.kernels()[kernel_id]["connections"] > 0
+    await eventually("nobody to be connected", lambda: gateway.kernels()[kernel_id]["connections"] == 0, 40)
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        assert (await view.set("slider", "value", 6)).kind == "OK", "the link opens when it is needed again"
+    gateway.end_kernel(kernel_id)
+
+
 async def test_a_kernel_that_is_restarted_at_the_gateway_is_said_to_be(
     gateway: JupyterServer, front: JupyterServer
 ) -> None:
@@ -155,10 +196,7 @@ async def test_a_kernel_that_is_restarted_at_the_gateway_is_said_to_be(
     await notebook.run(SETUP + SLIDERS)
     cell = await notebook.run("show(sliders, name='restarted')")
     browser = await Browser(front).log_in()
-    async with (
-        browser.view(notebook.path_of(cell.view)) as view,
-        browser.status(view.path, view.page.token) as status,
-    ):
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
         gateway.api(f"api/kernels/{kernel_id}/restart", "POST")
         await status.told("restarted", containing="was restarted")
         code, _ = await view.socket.closed()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bokehmount import __version__
-from bokehmount.errors import KernelLost
+from bokehmount.errors import KernelLost, ProtocolError
 from bokehmount.link.carrier import Receiver
+from bokehmount.link.flow import Flow
 from bokehmount.link.messages import PROTOCOL, Part
-from bokehmount.link.pace import TOLD_AFTER, size
 
 from .control_channel import ChannelClosed, ControlChannel
 
@@ -48,7 +49,8 @@ class ControlCarrier:
         self._channel = channel
         self._link = uuid.uuid4().hex
         self._closed = False
-        self._taken = self._said = 0
+        self._flow = Flow(self._send)
+        self.heard = time.monotonic()
         self._probe = ""
         self._probed: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -70,7 +72,9 @@ class ControlCarrier:
             async with asyncio.timeout(_OPENING):
                 answer = await self._answer(probe)
         except TimeoutError:
-            raise KernelLost("the kernel does not answer; restart it, or try again when it has started") from None
+            raise KernelLost(
+                "the kernel does not answer: try again when it has started, or has done what it computes"
+            ) from None
         except ChannelClosed as error:
             raise KernelLost(f"{error}: try again") from None
         if answer.get("protocol") != PROTOCOL:
@@ -112,11 +116,17 @@ class ControlCarrier:
             if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
                 self._receiver.lost(RESTARTED)
                 return
-            self._taken += size(message.buffers)
-            if self._taken - self._said >= TOLD_AFTER:
-                self._said = self._taken
-                self._send({"taken": self._taken})
-            self._receiver.received(message.buffers)
+            self.heard = time.monotonic()
+            if "taken" in content:
+                self._flow.taken(int(content["taken"]))
+                continue
+            try:
+                parts = self._flow.take(content, message.buffers)
+            except ProtocolError as error:
+                self._receiver.lost(str(error))
+                return
+            if parts is not None:
+                self._receiver.received(parts)
 
     async def answers(self) -> bool:
         """Whether the kernel answers at all, though it may know nothing of this link."""
@@ -128,7 +138,7 @@ class ControlCarrier:
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
         if not self._closed:
-            self._send({}, parts)
+            self._flow.put(parts)
 
     def _send(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         self._channel.send(MESSAGE_TYPE, {"link": self._link, **content}, parts)
@@ -137,6 +147,7 @@ class ControlCarrier:
         """Say goodbye and let the channel go."""
         if not self._closed:
             with contextlib.suppress(Exception):
+                self._flow.flush()
                 self._send({"bye": True})
         self.release()
 

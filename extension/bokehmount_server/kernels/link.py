@@ -50,6 +50,9 @@ class LinkListener:
     def load_changed(self, link: KernelLink, busy: bool) -> None:
         """The kernel became busy, or free again."""
 
+    def fell_silent(self, link: KernelLink) -> None:
+        """The kernel lives and does not answer; `load_changed` follows when it does."""
+
     def apps_changed(self, link: KernelLink) -> None:
         """The kernel's apps changed."""
 
@@ -58,6 +61,10 @@ class LinkListener:
 
     def output(self, link: KernelLink, viewers: Sequence[Viewer], text: str, error: bool) -> None:
         """A callback printed, or raised."""
+
+    def is_awaited(self, link: KernelLink) -> bool:
+        """Whether a page that has no viewer, as one that says what is wrong, waits for the kernel."""
+        return True
 
     def lost(self, link: KernelLink, why: str) -> None:
         """The link is gone."""
@@ -128,6 +135,7 @@ class KernelLink:
         self.info = info
         self.apps: Sequence[Mapping[str, Any]] = info.get("apps", ())
         self.busy = False
+        self.is_silent = False
         self.gone: str | None = None
         self.heard = time.monotonic()
         self._cache = cache
@@ -150,9 +158,26 @@ class KernelLink:
         """Who looks at this kernel's apps."""
         return tuple(self._viewers.values())
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the kernel still owes an answer."""
+        return bool(self._questions)
+
     def use(self, carrier: Carrier) -> None:
         """Send over this carrier from now on."""
         self._carrier = carrier
+
+    def fell_silent(self) -> None:
+        """The kernel has not answered for a while."""
+        if not self.is_silent and self.gone is None:
+            self.is_silent = self.busy = True
+            self._listener.fell_silent(self)
+
+    def spoke(self, busy: bool) -> None:
+        """The kernel has answered, and said whether it is busy."""
+        if self.is_silent:
+            self.is_silent, self.busy = False, busy
+            self._listener.load_changed(self, busy)
 
     def close(self, why: str) -> None:
         """End the link from this side."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Protocol
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.gateway.managers import GatewayMappingKernelManager
 
 from bokehmount import __version__
@@ -27,12 +28,11 @@ log = logging.getLogger(__name__)
 
 GONE: Final = "the kernel is gone: start one and run the app's cell again"
 _PATIENCE: Final = 10.0
-"""Seconds for which a kernel may be silent; its control thread answers within 10 ms, also while a cell runs."""
+"""Seconds after which a silent kernel's views are told.  Its control thread answers within 10 ms, also while a cell
+runs, unless a library keeps Python to itself (its interpreter lock), as some do while they sort, parse or merge."""
 
 _REOPENING: Final = 300.0
 """Seconds for which a broken line is tried again: as long as sessions wait for views that are lost."""
-
-_SILENT: Final = "the kernel does not answer any more: restart it and run the app's cell again"
 
 
 class Kernels(Protocol):
@@ -51,7 +51,13 @@ class OpenCarrier(Carrier, Protocol):
 
 
 class OpeningCarrier(OpenCarrier, Protocol):
-    """A carrier over which a link can be opened."""
+    """A carrier over which a link can be opened.
+
+    Attributes:
+        heard: when the kernel last sent anything over it, also a part of a message (monotonic seconds)
+    """
+
+    heard: float
 
     async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
         """Exchange who we are."""
@@ -105,6 +111,11 @@ class Links:
         self._opening: dict[str, asyncio.Task[KernelLink]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._reopening: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def _closes_unused(self) -> bool:
+        """Whether links close that nobody uses: a gateway culls its kernels itself, and takes an open one for use."""
+        return isinstance(self._kernels, GatewayMappingKernelManager)
 
     def __iter__(self) -> Iterator[KernelLink]:
         return iter(tuple(self._links.values()))
@@ -164,9 +175,7 @@ class Links:
         if link.gone is not None:
             raise KernelLost(link.gone)
         self._links[kernel_id] = link
-        self._watches[kernel_id] = asyncio.ensure_future(
-            self._watch(link, opening.answers if carrier is opening else None)
-        )
+        self._watches[kernel_id] = asyncio.ensure_future(self._watch(link, opening if carrier is opening else None))
         log.info("bokehmount: linked to kernel %s over its %s carrier", kernel_id, carrier.name)
         self._listener.apps_changed(link)
         if self._reopening.pop(kernel_id, None) is not None:
@@ -224,21 +233,67 @@ class Links:
             watch.cancel()
         return self._links.pop(kernel_id, None)
 
-    async def _watch(self, link: KernelLink, answers: Callable[[], Awaitable[bool]] | None) -> None:
+    async def _watch(self, link: KernelLink, channel: OpeningCarrier | None) -> None:
         """A kernel can vanish without a word; its control thread answers also while a cell runs."""
+        used = time.monotonic()
         while True:
             await asyncio.sleep(self._watch_every)
+            if not self._closes_unused or link.viewers or link.is_asked or self._listener.is_awaited(link):
+                used = time.monotonic()
+            elif time.monotonic() - used > self._hello.get("linger_lost", 0.0):
+                self.kernel_lost(link.kernel_id, "nobody looks at its apps")
+                return
             if link.kernel_id not in self._kernels:
                 self.kernel_lost(link.kernel_id, GONE)
                 return
             try:
-                why = await _lost(link, answers)
+                why = await self._lost(link, channel)
             except KernelLost:
                 self._forget(link.kernel_id)
                 return
             if why is not None:
                 self.kernel_lost(link.kernel_id, why)
                 return
+
+    async def _lost(self, link: KernelLink, channel: OpeningCarrier | None) -> str | None:
+        """Ask a kernel whether it is there, until it answers; why it is not, if so.
+
+        A silent one may be at work, and is none that is gone.  All that comes meanwhile is a sign of life too.
+
+        Args:
+            link: the link
+            channel: the kernel's own channel, where it carries the link: parts of messages come over it too, and it can
+                be asked something else than what a link is asked
+        """
+        asked = time.monotonic()
+        ping = asyncio.ensure_future(link.ask("ping"))
+        try:
+            while True:
+                await asyncio.wait([ping], timeout=_PATIENCE / 4)
+                heard = link.heard if channel is None else channel.heard
+                if not ping.done() and heard < asked and channel is not None and await channel.answers():
+                    await asyncio.wait([ping], timeout=1.0)
+                    if not ping.done():
+                        return RESTARTED
+                if ping.done():
+                    link.spoke((await ping).result["busy"])
+                    return None
+                if time.monotonic() - max(asked, heard) > _PATIENCE:
+                    if not await self._lives(link.kernel_id):
+                        return GONE
+                    link.fell_silent()
+        finally:
+            ping.cancel()
+
+    async def _lives(self, kernel_id: str) -> bool:
+        """Whether a kernel's process lives; of a gateway's only the gateway knows, and closes the line at its end."""
+        if kernel_id not in self._kernels or isinstance(self._kernels, GatewayMappingKernelManager):
+            return kernel_id in self._kernels
+        try:
+            return bool(await ensure_async(self._kernels.get_kernel(kernel_id).is_alive()))
+        except Exception as error:  # whatever starts kernels here may have reasons of its own
+            log.debug("bokehmount: can't tell whether kernel %s lives: %r", kernel_id, error)
+            return True
 
     async def close(self) -> None:
         """End all links."""
@@ -248,31 +303,6 @@ class Links:
             self.kernel_lost(kernel_id, "the Jupyter server stops")
         if self._sockets is not None:
             await self._sockets.close()
-
-
-async def _lost(link: KernelLink, answers: Callable[[], Awaitable[bool]] | None) -> str | None:
-    """Ask a kernel whether it is there; why it is not, if so.  All that comes meanwhile is a sign of life too.
-
-    Args:
-        link: the link
-        answers: asks it something else than what a link is asked, where that is possible
-    """
-    asked = time.monotonic()
-    ping = asyncio.ensure_future(link.ask("ping"))
-    try:
-        while True:
-            await asyncio.wait([ping], timeout=_PATIENCE / 4)
-            if not ping.done() and link.heard < asked and answers is not None and await answers():
-                await asyncio.wait([ping], timeout=1.0)
-                if not ping.done():
-                    return RESTARTED
-            if ping.done():
-                await ping
-                return None
-            if time.monotonic() - max(asked, link.heard) > _PATIENCE:
-                return _SILENT
-    finally:
-        ping.cancel()
 
 
 class _Ended:

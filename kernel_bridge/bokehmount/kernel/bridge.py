@@ -23,7 +23,7 @@ from .display import linked_to_tab, live_bundle, opened_in_tab, public_files, st
 from .handle import Handle
 from .io_thread import IOThread, Paced
 from .link_end import LinkEnd, hello
-from .naming import CellRun
+from .naming import CellRun, checked_path
 from .registry import Registry, Shown
 from .shortcut import Loans
 from .socket_carrier import SocketCarrier, connect
@@ -110,8 +110,11 @@ class Bridge:
     def show(self, obj: Any, name: str | None, width: int | None, height: int | None, new: str | None) -> Handle:
         """See `bokehmount.show`."""
         source = source_of(obj)
+        if name is not None:
+            checked_path(name)
         if not self.served:
             return self._show_static(source, name, width, height)
+        _check_thread("show()")
         run = self._cell_run()
         shown = self.registry.show(source, name, run)
         assert self.kernel_id is not None
@@ -123,12 +126,13 @@ class Bridge:
         return Handle(
             shown.path,
             f"bokeh/kernels/{self.kernel_id}{shown.path}",
-            lambda: shown.sessions,
+            lambda: shown.sessions if shown in self.registry else [],
             lambda: self._close_shown(shown),
         )
 
     def _close_shown(self, shown: Shown) -> None:
-        if any(other is shown for other in self.registry):
+        _check_thread("close()")
+        if shown in self.registry:
             self.registry.close(shown.path)
 
     def _show_static(self, source: Source, name: str | None, width: int | None, height: int | None) -> Handle:
@@ -241,6 +245,15 @@ class Bridge:
             for app in apps
         ]
         return "\n".join(lines if apps else [*lines, "No app is shown."])
+
+
+def _check_thread(what: str) -> None:
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        raise RuntimeError(
+            f"{what} was called in thread {thread.name!r}, but apps live on the kernel's main thread: call it in a "
+            "cell, and let threads change what is shown with doc.add_next_tick_callback(function)"
+        )
 
 
 def _kernel_id(kernel: Any) -> str | None:

@@ -2,10 +2,9 @@
 
 ipykernel answers control messages in a thread of their own, also while a cell runs.  Our messages have one type of
 their own; each names its link.  Answers and pushes go back on the same channel, to the socket that opened the link, so
-that no notebook's tab receives app traffic and no rate limit of IOPub applies.
+that no notebook's tab receives app traffic (but ipykernel's own "busy" and "idle") and no rate limit of IOPub applies.
 
-The channel itself takes all that is sent, and what is on the way to a far server waits in processes that are not
-ours; so the server says how much it took, and no more than `ON_THE_WAY` is sent beyond that.
+The channel itself takes all that is sent; what paces it is `bokehmount.link.flow`.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from ..errors import ProtocolError
 from ..link.carrier import Receiver
-from ..link.messages import Part
-from ..link.pace import ON_THE_WAY, size
+from ..link.flow import Flow, Words
+from ..link.messages import Part, Parts
 
 __all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
 
@@ -57,7 +57,7 @@ class ControlCarrier:
         self._kernel = kernel
         self._lose = lose
         self._changed = threading.Condition()
-        self._sent = self._taken = 0
+        self._flow = Flow(self._write)
         self._link = link
         self._ident = ident
         self._parent = parent
@@ -68,31 +68,44 @@ class ControlCarrier:
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link; the main thread waits for a server that falls behind, up to `STUCK` seconds."""
         with self._changed:
-            if self.is_full and threading.current_thread() is threading.main_thread():
-                self._wait_for_room()
-            if self._closed:
-                return
-            self._sent += size(parts)
-            self.send_content({"link": self._link}, parts)
+            try:
+                if threading.current_thread() is threading.main_thread():
+                    self._wait_for_room()
+            finally:  # who interrupts a cell that waits here does not want its changes lost
+                if not self._closed:
+                    self._flow.put(parts)
+
+    def _write(self, words: Words, parts: Parts) -> None:
+        self.send_content({"link": self._link, **words}, parts)
 
     @property
     def is_full(self) -> bool:
         """Whether `send` lets the main thread wait."""
-        return not self._closed and self._sent - self._taken > ON_THE_WAY
+        return not self._closed and self._flow.is_full
 
     def _wait_for_room(self) -> None:
         while self.is_full:
-            before = self._taken
-            if not self._changed.wait(STUCK) and self._taken == before:
+            before = self._flow.arrived
+            if not self._changed.wait(STUCK) and self._flow.arrived == before:
                 why = f"the server has taken nothing for {STUCK:.0f} s"
                 self._kernel.control_stream.io_loop.add_callback(self._lose, why)
                 self._closed = True
 
-    def taken(self, count: int) -> None:
-        """The server has taken so many bytes in all."""
+    def take(self, content: dict[str, Any], parts: Sequence[Part]) -> None:
+        """Take what the server sent: a message, a piece of one, or word of how much it took.
+
+        Raises:
+            ProtocolError: it is nothing of these
+        """
+        self.heard = time.monotonic()
         with self._changed:
-            self._taken = count
-            self._changed.notify_all()
+            if "taken" in content:
+                self._flow.taken(int(content["taken"]))
+                self._changed.notify_all()
+                return
+            whole = self._flow.take(content, parts)
+        if whole is not None and self.receiver is not None:
+            self.receiver.received(whole)
 
     def send_content(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         """Send what also the opening of a link is made of."""
@@ -112,7 +125,10 @@ class ControlCarrier:
 
     def close(self) -> None:
         """Send nothing any more, but the word that this link is not known here any longer."""
-        if not self._closed:
+        with self._changed:
+            if self._closed:
+                return
+            self._flow.flush()
             self.release()
             self.send_content({"link": self._link, "unknown": True})
 
@@ -139,6 +155,7 @@ class ControlDoor:
         self._kernel = kernel
         self._opened = opened
         self._carriers: dict[str, ControlCarrier] = {}
+        self._looked = time.monotonic()
         kernel.control_handlers[MESSAGE_TYPE] = self._on_message
 
     def _on_message(self, _stream: Any, ident: list[bytes], message: dict[str, Any]) -> None:
@@ -155,12 +172,12 @@ class ControlDoor:
             if carrier is None:
                 unknown = ControlCarrier(self._kernel, link, ident, message["header"])
                 unknown.send_content({"link": link, "unknown": True})
-            elif carrier.receiver is not None:
-                carrier.heard = time.monotonic()
-                if "taken" in content:
-                    carrier.taken(int(content["taken"]))
-                    return
-                carrier.receiver.received([bytes(part) for part in message["buffers"]])
+            else:
+                try:
+                    carrier.take(content, [bytes(part) for part in message["buffers"]])
+                except ProtocolError as error:
+                    log.error("bokehmount: a server sent something else than a link message: %s", error)
+                    self._lose(link, str(error))
 
     def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
         carrier = ControlCarrier(self._kernel, link, ident, message["header"], lambda why: self._lose(link, why))
@@ -183,6 +200,9 @@ class ControlDoor:
         One that comes back is told that its link is unknown, and opens another.
         """
         now = time.monotonic()
+        has_slept, self._looked = now - self._looked > patience / 2, now
+        if has_slept:  # this process did, and perhaps all of it: what servers said may lie unread
+            return
         for link, carrier in tuple(self._carriers.items()):
             if now - carrier.heard > patience:
                 why = f"the server has said nothing for {patience:.0f} s"

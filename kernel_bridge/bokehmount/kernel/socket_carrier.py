@@ -101,8 +101,14 @@ class SocketCarrier:
         """Send a message; waits for a server that does not read, up to `STUCK` seconds."""
         pieces = pack(parts)
         with self._changed:
-            if self._waiting_size > QUEUE and not self._drained():
-                return
+            if self._waiting_size > QUEUE:
+                try:
+                    drained = self._drained()
+                except BaseException:  # who interrupts a cell that waits here does not want its changes lost
+                    self._keep(pieces)
+                    raise
+                if not drained:
+                    return
             if self._closed:
                 return
             if self._waiting:

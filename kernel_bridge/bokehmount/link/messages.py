@@ -38,7 +38,7 @@ __all__ = (
     "encode",
 )
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 """Raised when a change makes the two ends unable to talk."""
 
 Part = bytes | memoryview

@@ -12,10 +12,10 @@ import pytest
 
 from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
-from bokehmount.link.messages import Part
+from bokehmount.link.messages import Answer, Ask, Part, decode, encode
 from bokehmount.link.stream import pack
-from bokehmount_server.kernels.link import LinkListener
-from bokehmount_server.kernels.links import Links
+from bokehmount_server.kernels.link import KernelLink, LinkListener
+from bokehmount_server.kernels.links import GONE, Links
 from bokehmount_server.kernels.socket_carrier import LocalSockets
 
 
@@ -28,6 +28,7 @@ class DyingKernel:
     """Connects, says so, and is gone at once."""
 
     name = "control"
+    heard = 0.0
 
     async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
         offer = hello["socket"]
@@ -87,5 +88,90 @@ def test_where_nobody_can_listen_nothing_is_left(tmp_path: Path, monkeypatch: py
             with pytest.raises(OSError, match="no sockets"):
                 await sockets.open()
         assert sockets.offer() is None and list(tmp_path.iterdir()) == []
+
+    asyncio.run(main())
+
+
+class SilentKernel:
+    """Opens a link, and answers what it is asked when it feels like it."""
+
+    name = "control"
+
+    def __init__(self) -> None:
+        self.heard = 0.0
+        self.asked: list[int] = []
+        self.receiver: Receiver | None = None
+        self.lives: bool | Exception = True
+
+    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
+        return {"apps": []}
+
+    async def answers(self) -> bool:
+        return False
+
+    async def is_alive(self) -> bool:
+        if isinstance(self.lives, Exception):
+            raise self.lives
+        return self.lives
+
+    def start(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+
+    def send(self, parts: Sequence[Part]) -> None:
+        message = decode(parts)
+        assert isinstance(message, Ask)
+        self.asked.append(message.number)
+
+    def speak(self) -> None:
+        assert self.receiver is not None
+        for number in self.asked:
+            self.receiver.received(encode(Answer(number, {"busy": False})))
+
+    def release(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Heard(LinkListener):
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def load_changed(self, link: KernelLink, busy: bool) -> None:
+        self.told.append(busy)
+
+    def fell_silent(self, link: KernelLink) -> None:
+        self.told.append("silent")
+
+    def lost(self, link: KernelLink, why: str) -> None:
+        self.told.append(why)
+
+
+@pytest.mark.parametrize("lives", [True, RuntimeError("no API"), False], ids=["lives", "nobody can tell", "is dead"])
+def test_a_silent_kernel_is_waited_for_as_long_as_its_process_lives(
+    lives: bool | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bokehmount_server.kernels.links._PATIENCE", 0.04)
+
+    async def main() -> None:
+        kernel, heard = SilentKernel(), Heard()
+
+        async def opener(kernels: Any, kernel_id: str) -> SilentKernel:
+            return kernel
+
+        links = Links(Kernels(k=kernel), heard, {}, None, opener, watch=0.01)
+        link = await links.get("k")
+        kernel.lives = lives
+        while not heard.told:
+            await asyncio.sleep(0.01)
+        if lives is False:
+            assert heard.told == [GONE] and links.opened("k") is None
+        else:
+            await asyncio.sleep(0.1)
+            assert heard.told == ["silent"] and links.opened("k") is link and link.busy, "it is said once"
+            kernel.speak()
+            while len(heard.told) < 2:
+                await asyncio.sleep(0.01)
+            assert heard.told == ["silent", False] and not link.busy
+        await links.close()
 
     asyncio.run(main())
