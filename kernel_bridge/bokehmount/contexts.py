@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 SessionFactory = Callable[..., ServerSession]
 
+_HANGING: Final = 5.0
+"""Seconds after which the hooks of a session's end hold up no other session's end."""
+
 MOST_EXPECTED: Final = 20
 """Sessions of an app that wait long for their first viewer; of more, made by robots perhaps, the oldest wait no longer
 than for one who said goodbye."""
@@ -126,6 +129,7 @@ class BokehSessionContext(SessionContext):
         self._session: ServerSession | None = None
         self._request: RequestProxy | None = None
         self._token: str | None = None
+        self._more: Mapping[str, Any] = {}
 
     async def with_locked_document(self, func: Callable[[Document], Awaitable[None]]) -> None:
         """Run a function on the Document while nobody else works on it."""
@@ -152,8 +156,9 @@ class BokehSessionContext(SessionContext):
 
     @property
     def token_payload(self) -> dict[str, Any]:
-        """What the session's token holds beside its id."""
-        return get_token_payload(self._token) if self._token is not None else {}
+        """What the session's token holds beside its id, and what ``process_request`` has added."""
+        payload = get_token_payload(self._token) if self._token is not None else {}
+        return {**payload, **self._more}
 
     @property
     def session(self) -> ServerSession | None:
@@ -182,6 +187,8 @@ class ApplicationContext:
         logout_url: where users log out
         stage: where the app's code runs and who hears of its errors
         make_session: makes the sessions, called like `ServerSession`
+        reads_requests: whether the application's ``process_request`` is asked here: where the token is made in another
+            process, which can't ask it
     """
 
     def __init__(
@@ -193,6 +200,7 @@ class ApplicationContext:
         *,
         stage: Stage | None = None,
         make_session: SessionFactory = ServerSession,
+        reads_requests: bool = False,
     ) -> None:
         self._renew: Callable[[], Application] = (
             (lambda: application) if isinstance(application, Application) else application
@@ -203,11 +211,13 @@ class ApplicationContext:
         self._logout_url = logout_url
         self.stage = stage or LogStage()
         self._make_session = make_session
+        self._reads_requests = reads_requests
         self._server_context = BokehServerContext(self)
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, asyncio.Future[ServerSession]] = {}
         self._spent: dict[int, None] = {}  # hashes of tokens whose session was seen and has ended, the oldest first
         self._ends = 0
+        self._late: set[asyncio.Task[bool]] = set()
 
     @property
     def application(self) -> Application:
@@ -336,6 +346,12 @@ class ApplicationContext:
         static = _static_root(str(getattr(request, "path", "")), self._url or "/")
         if static is not None:  # Panel takes its style sheets from here, and else from its CDN
             document.template_variables["dist_url"] = f"{static}extensions/panel/"
+        if self._reads_requests and request is not None:
+            try:
+                with self.stage.entered():
+                    context._more = application.process_request(context.request)  # type: ignore[arg-type]  # much of it
+            except CALLBACK_ERRORS as error:
+                self._hook_raised(error, "request hook")
         try:
             with self.stage.entered():
                 await application.on_session_created(context)
@@ -346,8 +362,10 @@ class ApplicationContext:
                 application.initialize_document(document)
             raise_failures(application)
         except CALLBACK_ERRORS as error:
+            await self._run_destroyed_hooks(application, context, document)
             raise self._not_made(error, lifecycle) from error
         if self._ends != ends:
+            await self._run_destroyed_hooks(application, context, document)
             raise SessionEnded("the app was ended while this session began")
         session = self._make_session(session_id, document, io_loop=self._loop, token=token, stage=self.stage)
         return self._hold(session, application, context, lifecycle)
@@ -421,7 +439,23 @@ class ApplicationContext:
                 or held.lifecycle.due(now, linger, linger if held in too_many else linger_lost)
             )
         ]
-        return [held.session for held in due if await self._discard(held, only_if_idle=True)]
+        endings = [asyncio.ensure_future(self._discard(held, only_if_idle=True)) for held in due]
+        if endings:
+            done, late = await asyncio.wait(endings, timeout=_HANGING)
+            self._note_ended(done)
+            self._late |= late
+            for ending in late:
+                ending.add_done_callback(self._late_ended)
+        return [held.session for held in due if held.session.destroyed]
+
+    def _late_ended(self, ending: asyncio.Task[bool]) -> None:
+        self._late.discard(ending)
+        self._note_ended((ending,))
+
+    def _note_ended(self, endings: Iterable[asyncio.Task[Any]]) -> None:
+        for ending in endings:
+            if not ending.cancelled() and (error := ending.exception()) is not None:
+                log.error("a session of %s did not end well", self._url, exc_info=error)
 
     async def end(self, session: ServerSession) -> None:
         """End a session now, whoever looks at it."""
@@ -447,9 +481,7 @@ class ApplicationContext:
             endings[ending].destroy()
         if late:
             log.warning("sessions of %s were still at work and ended without their hooks: %d", self._url, len(late))
-        for ending in done:
-            if not ending.cancelled() and (error := ending.exception()) is not None:
-                log.error("a session of %s did not end well", self._url, exc_info=error)
+        self._note_ended(done)
 
     async def _discard(self, held: _Held, *, only_if_idle: bool) -> bool:
         session = held.session
@@ -470,23 +502,26 @@ class ApplicationContext:
 
         if not await session.with_document_locked(discard):
             return False
-        try:
-            with self.stage.entered():
-                await held.application.on_session_destroyed(held.context)
-        except CALLBACK_ERRORS as error:
-            self._hook_raised(error, "session destroyed hook")
-        self._run_document_hooks(held)
+        await self._run_destroyed_hooks(held.application, held.context, held.document)
         self._unload_replaced(held.application)
         return True
 
-    def _run_document_hooks(self, held: _Held) -> None:
-        """What the app asked for with ``doc.on_session_destroyed``, unless a handler of the application did it."""
-        hooks = held.document.session_destroyed_callbacks
-        held.document.session_destroyed_callbacks = set()
+    async def _run_destroyed_hooks(
+        self, application: Application, context: BokehSessionContext, document: Document
+    ) -> None:
+        """The application's hooks, and what the app asked for with ``doc.on_session_destroyed``, unless a handler of
+        the application did it.  Also where the app raised: what it began until then has to end."""
+        try:
+            with self.stage.entered():
+                await application.on_session_destroyed(context)
+        except CALLBACK_ERRORS as error:
+            self._hook_raised(error, "session destroyed hook")
+        hooks = document.session_destroyed_callbacks
+        document.session_destroyed_callbacks = set()
         for hook in hooks:
             try:
                 with self.stage.entered(), CurdocPutBack():
-                    hook(held.context)
+                    hook(context)
             except CALLBACK_ERRORS as error:
                 self.stage.raised(error, "session destroyed hook")
 

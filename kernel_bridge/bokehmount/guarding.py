@@ -1,8 +1,8 @@
-"""Runs each of a Document's model callbacks by itself, so that one that raises stops no other.
+"""Runs each of a Document's callbacks by itself, so that one that raises stops no other.
 
 Bokeh calls the callbacks of a changed property in one loop, *before* it tells the session of the change: the first that
 raises stops the rest, and the change never reaches the browsers.  The Document's callback manager is asked to notify us
-instead, and we call the callbacks one by one.
+instead, and we call the callbacks one by one; what a guard lets pass is raised when the session has been told.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Guard = Callable[..., None]
 
 
 def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
-    """Have the callbacks of this Document's models called through a guard.
+    """Have the callbacks of this Document and its models called through a guard.
 
     Args:
         guard: called as ``guard(callback, *args)``; calls it and decides what becomes of an exception
@@ -37,6 +37,7 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
         if model._event_callbacks:
             model._update_event_callbacks()
     notify_change, notify_event = manager.notify_change, manager.notify_event
+    event_callbacks = manager.event_callbacks_for_event_name
 
     def changed(
         model: Model, attr: str, old: Any, new: Any, hint: Any = None, setter: Any = None, callback_invoker: Any = None
@@ -45,6 +46,7 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
             model._update_event_callbacks()
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
+        raised: list[BaseException] = []
         with CurdocPutBack():
             notify_change(
                 model,
@@ -53,22 +55,28 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
                 new,
                 hint,
                 setter,
-                partial(_each, guard, callbacks, (attr, old, new)) if callbacks else None,
+                partial(_each, guard, callbacks, (attr, old, new), raised) if callbacks else None,
             )
+        _raise_first(raised)
 
     def happened(model: Model, event: ModelEvent, callback_invoker: Any) -> None:
         callbacks = tuple(model._event_callbacks.get(event.event_name, ())) if _is_about(event, model) else ()
         if not callbacks:
             return
+        raised: list[BaseException] = []
         with CurdocPutBack():
-            notify_event(model, event, partial(_each, guard, callbacks, (event,)))
+            notify_event(model, event, partial(_each, guard, callbacks, (event,), raised))
+        _raise_first(raised)
 
-    manager.notify_change = changed  # type: ignore[method-assign]  # on this instance only
-    manager.notify_event = happened  # type: ignore[method-assign]
+    def guarded(event_name: str) -> tuple[Callable[..., None], ...]:
+        return tuple(partial(guard, callback) for callback in event_callbacks(event_name))
+
+    ours = {"notify_change": changed, "notify_event": happened, "event_callbacks_for_event_name": guarded}
+    vars(manager).update(ours)  # on this instance only
 
     def undo() -> None:
-        vars(manager).pop("notify_change", None)
-        vars(manager).pop("notify_event", None)
+        for name in ours:
+            vars(manager).pop(name, None)
 
     return undo
 
@@ -78,9 +86,22 @@ def _is_about(event: Event, model: Model) -> bool:
     return subject is not None and subject.id == model.id
 
 
-def _each(guard: Guard, callbacks: tuple[Callable[..., Any], ...], args: tuple[Any, ...]) -> None:
+def _each(
+    guard: Guard, callbacks: tuple[Callable[..., Any], ...], args: tuple[Any, ...], raised: list[BaseException]
+) -> None:
     for callback in callbacks:
-        guard(callback, *args[: _arity(callback, len(args))])
+        try:
+            guard(callback, *args[: _arity(callback, len(args))])
+        except Exception as error:
+            raised.append(error)
+        except BaseException as error:  # the user interrupts
+            raised.insert(0, error)
+            return
+
+
+def _raise_first(raised: list[BaseException]) -> None:
+    if raised:
+        raise raised[0]
 
 
 def _arity(callback: Callable[..., Any], most: int) -> int:

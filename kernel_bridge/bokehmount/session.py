@@ -41,7 +41,7 @@ from .lock import DocumentLock
 from .outbox import Outbox
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
-from .settling import Key, Settling
+from .settling import Settling
 from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage
 from .wire import Message, MessageType
 
@@ -269,7 +269,7 @@ class ServerSession:
     def _tell(self, event: ConnectionLost) -> None:
         callbacks = self._document.callbacks
         for callback in callbacks.event_callbacks_for_event_name(event.event_name):
-            self._guarded(callback, event)
+            callback(event)
 
     def receive(self, connection: Connection, frames: Frames) -> None:
         """Carry out a message of a connection, now or as soon as the lock is free; the answer goes to its outlet.
@@ -466,16 +466,17 @@ class ServerSession:
         In a cell that edits a model, the exception is the cell's.
         """
         if not (self._gathering or self._lock.held):
-            callback(*args)
-            return
-        try:
-            with self.stage.entered(), CurdocPutBack():
-                result = callback(*args)
-        except CALLBACK_ERRORS as error:
-            self.stage.raised(error, _name(callback))
+            result = callback(*args)
         else:
-            if inspect.isawaitable(result):
-                self._spawn(self._awaited(result, callback))
+            try:
+                with self.stage.entered(), CurdocPutBack():
+                    result = callback(*args)
+            except CALLBACK_ERRORS as error:
+                self.stage.raised(error, _name(callback))
+                return
+        if inspect.isawaitable(result):
+            awaited = self._awaited(result, callback)
+            self._spawn(awaited) if self._on_owner_thread() else self._loop.call_soon_threadsafe(self._spawn, awaited)
 
     def _run_callback(self, callback: Callable[[], Any]) -> Any:
         if self._is_over:
@@ -520,7 +521,7 @@ class ServerSession:
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
         """Bokeh calls this for each change of the Document that browsers must hear of."""
         if not self._on_owner_thread():
-            self._loop.call_soon_threadsafe(self._settle_foreign, documents.key_of(event))
+            self._loop.call_soon_threadsafe(self._settle_foreign, event)
             raise RuntimeError(
                 f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
                 "may change it. This change is made and sent all the same, a later one may be lost: let "
@@ -613,10 +614,15 @@ class ServerSession:
         if due is not None and self._settle_handle is None:
             self._settle_handle = self._loop.call_later(max(0.0, due - time.monotonic()) + 0.01, self._settle)
 
-    def _settle_foreign(self, key: Key | None) -> None:
-        """Another thread changed a model and was told off; the change stands in the Document, so views get it too."""
+    def _settle_foreign(self, event: DocumentPatchedEvent) -> None:
+        """Another thread made a change and was told off; the change stands in the Document, so views get it too."""
+        if self._is_over:
+            return
         self._whole = None
-        if key is not None:
+        key = documents.key_of(event)
+        if key is None:  # a root came or went
+            self._send_soon(event)
+        else:
             self._settling.doubt(key, time.monotonic())
             self._settle_later()
 

@@ -351,6 +351,32 @@ def test_hooks_run_in_order_and_their_errors_stop_nothing(broken: tuple[str, ...
     run(main)
 
 
+@pytest.mark.parametrize(("reads", "added"), [(True, {"who": "ada"}), (False, {})])
+def test_what_an_application_reads_in_a_request_is_with_the_tokens_payload(reads: bool, added: dict[str, str]) -> None:
+    class Reading(Hooks):
+        def process_request(self, request: Any) -> dict[str, Any]:
+            self._run("read")
+            return {"who": request.headers["X-Who"]}
+
+    async def main() -> None:
+        seen: list[Any] = []
+
+        def app(document: Document) -> None:
+            assert document.session_context is not None
+            seen.append(document.session_context.token_payload)  # type: ignore[attr-defined]  # it is of our class
+
+        for hooks in (Reading(), Reading("read")):
+            made_app = application(app)
+            made_app.add(hooks)
+            stage = Remembering()
+            context = ApplicationContext(made_app, url="/app", stage=stage, reads_requests=reads)
+            await made(context, request=RequestInfo(headers={"X-Who": "ada"}))
+            assert bool(stage.errors) is (reads and bool(hooks.broken))
+        assert seen == [added, {}]
+
+    run(main)
+
+
 def test_the_destroyed_callbacks_of_a_document_run() -> None:
     async def main() -> None:
         gone: list[str] = []
@@ -362,6 +388,55 @@ def test_the_destroyed_callbacks_of_a_document_run() -> None:
         await made(context)
         await context.end_all()
         assert gone == ["s1"]
+
+    run(main)
+
+
+def test_an_app_that_raises_or_is_ended_while_it_begins_ends_what_it_began() -> None:
+    async def main() -> None:
+        gone: list[str] = []
+
+        def app(document: Document) -> None:
+            document.on_session_destroyed(lambda session_context: gone.append(session_context.id))
+            raise ValueError("no")
+
+        hooks = Hooks()
+        context = context_of(app, None, hooks)
+        with pytest.raises(AppError):
+            await made(context)
+        assert gone == ["s1"] and hooks.ran == ["created", "destroyed"]
+
+        async def ended_meanwhile(session_context: Any) -> None:
+            await context.end_all()
+
+        def begun(document: Document) -> None:
+            document.on_session_destroyed(lambda session_context: gone.append(session_context.id))
+
+        context, slow = context_of(begun), Hooks()
+        slow.on_session_created = ended_meanwhile  # type: ignore[method-assign]
+        context = context_of(begun, None, slow)
+        with pytest.raises(SessionEnded):
+            await made(context, "s2")
+        assert gone == ["s1", "s2"] and slow.ran == ["destroyed"]
+
+    run(main)
+
+
+def test_a_hook_that_hangs_holds_up_no_other_sessions_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(Hooks):
+        async def on_session_destroyed(self, session_context: Any) -> None:
+            if session_context.id == "s1":
+                await asyncio.Event().wait()
+            self._run(session_context.id)
+
+    async def main() -> None:
+        monkeypatch.setattr("bokehmount.contexts._HANGING", 0.05)
+        hooks = Hanging()
+        context = context_of(hello, None, hooks)
+        hanging, other = await made(context), await made(context, "s2")
+        assert await context.expire(linger=0) == [hanging, other]
+        assert hooks.ran[-1] == "s2" and list(context.sessions) == []
+        assert await context.expire(linger=0) == []
 
     run(main)
 

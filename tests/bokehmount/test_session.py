@@ -14,7 +14,7 @@ import bokeh
 import pytest
 from bokeh.core.types import ID
 from bokeh.document import Document
-from bokeh.events import ButtonClick, ConnectionLost
+from bokeh.events import ButtonClick, ConnectionLost, DocumentReady, Event
 from bokeh.io import curdoc
 from bokeh.io.doc import _PATCHED_CURDOCS
 from bokeh.layouts import column
@@ -694,6 +694,8 @@ async def test_an_edit_of_another_thread_is_refused_with_advice_and_still_shown(
     raised: list[BaseException] = []
 
     def edit() -> None:
+        with pytest.raises(RuntimeError):
+            rig.document.add_root(Div(text="of the thread"))
         try:
             rig.slider.value = 5
         except RuntimeError as error:
@@ -704,9 +706,11 @@ async def test_an_edit_of_another_thread_is_refused_with_advice_and_still_shown(
     thread.join()
     (error,) = raised
     assert "'worker'" in str(error) and "add_next_tick_callback" in str(error)
-    await until(lambda: browser.outlet.under_way, "the value")
-    browser.outlet.pass_on()
+    for what in ("the root", "the value"):  # which is sent when it is clear that nobody else changes it
+        await until(lambda: browser.outlet.under_way, what)
+        browser.outlet.pass_on()
     assert value_of(browser) == rig.slider.value == 5
+    assert state(browser.document) == state(rig.document), "the root has come too"
 
 
 @lived
@@ -754,10 +758,59 @@ async def test_an_error_of_a_callback_in_a_cells_own_edit_is_the_cells(rig: Rig)
     def fails(attr: str, old: Any, new: Any) -> None:
         raise ValueError("no")
 
-    rig.slider.on_change("value", fails)
+    seen: list[int] = []
+    rig.slider.on_change("value", fails, lambda attr, old, new: seen.append(new))
+    browser = rig.browser()
     with pytest.raises(ValueError, match="no"):
         rig.slider.value = 5
-    assert rig.stage.errors == []
+    assert rig.stage.errors == [] and seen == [5]
+    await turns()
+    browser.outlet.pass_on()
+    assert value_of(browser, "slider", "value") == 5, "the change is made, so views have it too"
+
+
+@lived
+async def test_an_interrupt_of_a_callback_in_a_cells_own_edit_stops_the_others_and_loses_no_change(rig: Rig) -> None:
+    def interrupted(attr: str, old: Any, new: Any) -> None:
+        raise KeyboardInterrupt
+
+    seen: list[int] = []
+    rig.slider.on_change("value", interrupted, lambda attr, old, new: seen.append(new))
+    browser = rig.browser()
+    with pytest.raises(KeyboardInterrupt):
+        rig.slider.value = 5
+    assert seen == []
+    await turns()
+    browser.outlet.pass_on()
+    assert value_of(browser, "slider", "value") == 5
+
+
+@lived
+async def test_an_async_callback_runs_for_a_cells_own_edit_too(rig: Rig) -> None:
+    async def moved(attr: str, old: Any, new: Any) -> None:
+        await asyncio.sleep(0)
+        rig.div.text = f"at {new}"
+        raise ValueError("later")
+
+    rig.slider.on_change("value", moved)  # type: ignore[arg-type]  # it may be async
+    rig.slider.value = 5
+    await until(lambda: rig.stage.errors, "its error")
+    assert rig.div.text == "at 5"
+
+
+@lived
+async def test_an_error_of_a_documents_own_callback_is_told_and_stops_no_other(rig: Rig) -> None:
+    def fails(event: Event) -> None:
+        raise ValueError("no")
+
+    seen: list[Event] = []
+    rig.document.on_event(DocumentReady, fails, seen.append)
+    browser = rig.browser()
+    ready = {"type": "event", "name": "document_ready", "values": {"type": "map"}}
+    event = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": ready}
+    browser.send(Message(MessageType.PATCH_DOC, {"events": [event]}))
+    ((error, where),) = rig.stage.errors
+    assert error == "ValueError('no')" and "fails" in where and len(seen) == 1
 
 
 # Callbacks ------------------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from functools import partial
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ from bokeh.events import ButtonClick
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from bokeh.models.widgets.buttons import AbstractButton
-from bokeh.util.token import generate_session_id
+from bokeh.util.token import generate_jwt_token, generate_session_id
 
 from bokehmount.contexts import BokehSessionContext
 from bokehmount_server.auth_provider import AuthModule
 from bokehmount_server.sources import applications_of
 
 from ..kinds import the
-from .serving import send_event, serving, until
+from .serving import Running, send_event, serving, until, wire_client
 
 APPS = Path(__file__).parent / "apps"
 
@@ -236,10 +238,23 @@ def test_a_page_of_another_server_embeds_an_app() -> None:
         assert script.headers["Access-Control-Allow-Origin"] == "*"
         assert f"{running.url}/sliders" in script.text
         assert f"{running.url}/static/js/bokeh.min.js" in script.text
-        options = requests.options(url, headers={"Origin": "http://elsewhere.example"}, timeout=20)
-        assert options.headers["Access-Control-Allow-Origin"] == "http://elsewhere.example"
         without = requests.get(f"{url}&resources=none", timeout=20).text
         assert "bokeh.min.js" not in without
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_only_a_page_that_may_open_a_web_socket_loads_a_script_with_its_visitors_cookies(method: str) -> None:
+    def credentials(origin: str) -> tuple[str, str | None]:
+        headers = {"Origin": origin, "Cookie": "login=1"}
+        answer = requests.request(method, url, headers=headers, timeout=20)
+        assert answer.ok and "Origin" in answer.headers["Vary"]
+        return answer.headers["Access-Control-Allow-Origin"], answer.headers.get("Access-Control-Allow-Credentials")
+
+    with serving({"/sliders": app("sliders.py")}, allow_websocket_origin=["friend.example:81"]) as running:
+        url = f"{running.url}/sliders/autoload.js?bokeh-autoload-element=e"
+        assert credentials("http://friend.example:81") == ("http://friend.example:81", "true")
+        for origin in ("http://elsewhere.example", "http://friend.example", "null"):
+            assert credentials(origin) == ("*", None)
 
 
 def test_a_page_embeds_a_session_that_a_client_prepared() -> None:
@@ -271,6 +286,18 @@ def test_two_clients_of_one_session_see_each_others_changes(request: pytest.Fixt
         two.close()
 
 
+RAISED = "The app raised an error while it was started; the server's log says which."
+
+
+async def closed(running: Running, path: str) -> tuple[int | None, str | None]:
+    """How the server closes a WebSocket that asks for a session of an app."""
+    socket = await wire_client(running, path, generate_jwt_token(generate_session_id()))
+    while await socket.read_message() is not None:
+        pass
+    socket.close()
+    return socket.close_code, socket.close_reason
+
+
 def test_an_app_that_raises_says_so_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     def broken(doc: Document) -> None:
         raise RuntimeError("the password is sesame")
@@ -281,5 +308,9 @@ def test_an_app_that_raises_says_so_without_its_traceback(caplog: pytest.LogCapt
         assert "sesame" not in page.text
         assert "log" in page.text
         assert "sesame" in caplog.text
+        script = requests.get(f"{running.url}/broken/autoload.js?bokeh-autoload-element=e", timeout=20)
+        assert script.status_code == 500 and script.reason == RAISED
+        assert "sesame" not in script.text and RAISED in unescape(script.text)
+        assert asyncio.run(closed(running, "/broken")) == (4500, RAISED)
         assert requests.get(f"{running.url}/sliders", timeout=20).status_code == 200
         caplog.clear()

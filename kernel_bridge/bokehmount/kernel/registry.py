@@ -14,6 +14,7 @@ from bokeh.application.application import Application
 from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.document.document import DEFAULT_TITLE
+from bokeh.io.state import curstate
 from bokeh.model import Model
 from bokeh.util.token import generate_session_id
 
@@ -136,6 +137,10 @@ class Registry:
                     return path
         return slot.path(source.title)
 
+    def __contains__(self, shown: Shown) -> bool:
+        """Whether it has neither ended nor been replaced."""
+        return self._shown.get(shown.path) is shown
+
     def close(self, path: str) -> None:
         """End an app; nothing happens where there is none."""
         shown = self._shown.pop(path, None)
@@ -202,6 +207,7 @@ class Registry:
             url=shown.path,
             stage=self._make_stage(shown),
             make_session=partial(self._session, shown.title, owns_models),
+            reads_requests=True,
         )
         context.run_load_hook()
         return context
@@ -215,6 +221,7 @@ class Registry:
 
     def _document_for(self, model: Model) -> Document:
         """The Document in which a model and all that it refers to shall live: that in which they live, or a new one."""
+        _leave_default_document(model)
         found = {id(part.document): part.document for part in model.references() if part.document is not None}
         if not found:
             return Document()
@@ -285,6 +292,22 @@ class Registry:
         if not sharing:
             session.document.clear()
             self._start(self._end_context(app.context))
+
+
+def _leave_default_document(model: Model) -> None:
+    """Take a model out of ``curdoc()`` where stock ``show`` has put it among all else that it showed; and with it those
+    that share a part with it, as a model can live in one Document only.
+
+    One that its user has filled with nothing else, or where something is scheduled, is used as any other Document.
+    """
+    default, family, leaving = curstate().document, model.references(), list[Model]()
+    others = {root: root.references() for root in default.roots}
+    while related := [root for root, parts in others.items() if not family.isdisjoint(parts)]:
+        family = family.union(*(others.pop(root) for root in related))
+        leaving += related
+    if others and not default.session_callbacks:
+        for root in leaving:
+            default.remove_root(root)
 
 
 def _renewed(make: Callable[[], Application], files: Path | None) -> Callable[[], Application]:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
 from bokeh.io import curdoc
+from bokeh.io.state import curstate
 from bokeh.layouts import column, row
+from bokeh.model import Model
 from bokeh.models.annotations import Title
 from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
@@ -468,6 +471,39 @@ async def test_a_document_that_the_user_made_is_used(rig: Rig) -> None:
     document.add_root(slider)
     (shown,) = rig.cell(slider)
     assert shown.sessions[0].document is document and document.title == "My own"
+
+
+@contextmanager
+def default_document(*roots: Model) -> Iterator[Document]:
+    """What `curdoc()` is in cells, with what stock `show` has put into it."""
+    before = curstate().document
+    curstate().document = Document()
+    for root in roots:
+        curstate().document.add_root(root)
+    try:
+        yield curstate().document
+    finally:
+        curstate().document = before
+
+
+@with_rig
+async def test_what_stock_show_has_shown_beside_a_model_does_not_come_along(rig: Rig) -> None:
+    part = Div()
+    one, linked, apart = (Slider(start=0, end=9, value=0, tags=tags) for tags in ([part], [part], []))
+    with default_document(one, linked, apart) as default:
+        (shown,) = rig.cell(one)
+        assert roots_of(shown) == [one] and default.roots == [apart]
+        (again,) = rig.cell(linked, cell="c2")
+        assert again.sessions == shown.sessions, "they share a part"
+
+
+@with_rig
+async def test_the_default_document_is_used_where_its_user_has_scheduled_something(rig: Rig) -> None:
+    one, apart = (Slider(start=0, end=9, value=0) for _ in range(2))
+    with default_document(one, apart) as default:
+        default.add_timeout_callback(lambda: None, 1000)
+        (shown,) = rig.cell(one)
+        assert shown.sessions[0].document is default
 
 
 PANEL = """\
