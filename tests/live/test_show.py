@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .client import VIEW_MIME, AppView, Browser, JupyterServer, Notebook, eventually
-from .conftest import SETUP, SLIDERS, shown
+from .client import VIEW_MIME, AppView, BokehSocket, Browser, JupyterServer, Notebook, eventually
+from .conftest import PORTAL, SETUP, SLIDERS, shown
 
 
 def follows_slider(view: AppView, value: float) -> bool:
@@ -120,6 +120,18 @@ async def test_each_view_of_a_function_has_its_own_document(browser: Browser, no
         assert follows_slider(two, 1) and two["slider"].value == 1
         assert await notebook.value("len(handle.sessions)") == 2
         assert await notebook.value("len({id(d) for d in handle.documents})") == 2
+
+
+async def test_a_handle_of_an_app_that_has_ended_lists_no_sessions(browser: Browser, notebook: Notebook) -> None:
+    cell = await notebook.run("handle = show(sliders)")
+    async with browser.view(notebook.path_of(cell.view)):
+        counts = "(len(handle.sessions), handle.close(), len(handle.sessions), len(handle.documents))"
+        assert await notebook.value(counts) == [1, None, 0, 0]
+    await notebook.run(
+        "from bokeh.models import Div\nshared = Div(text='in two apps')\n"
+        "one, other = show(shared, name='one'), show(shared, name='other')\none.close()"
+    )
+    assert await notebook.value("(one.sessions, len(other.sessions))") == [[], 1]
 
 
 async def test_two_views_of_one_figure_share_it_and_other_cells_change_it(browser: Browser, notebook: Notebook) -> None:
@@ -336,6 +348,23 @@ async def test_autoload_metadata_and_the_list_of_apps(browser: Browser, notebook
     assert (await browser.delete(f"bokeh/api/kernels/{notebook.kernel_id}/apps/described")).code == 404
 
 
+async def test_an_app_is_embedded_in_pages_of_the_sites_that_an_administrator_named(
+    browser: Browser, notebook: Notebook
+) -> None:
+    path = notebook.path_of((await notebook.run("show(sliders)")).view)
+    script = f"{path}/autoload.js?bokeh-autoload-element=here"
+    named = {"Origin": f"https://{PORTAL}"}
+    answer = await browser.fetch(script, headers=named)
+    assert answer.headers["Access-Control-Allow-Origin"] == named["Origin"] and "Origin" in answer.headers["Vary"]
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    token = answer.body.decode().partition('"token":"')[2].partition('"')[0]
+    socket = BokehSocket(await browser.socket(path, ["bokeh", token], named))
+    await socket.came("ACK")
+    await socket.close()
+    other = await browser.fetch(script, headers={"Origin": "https://evil.example"})
+    assert other.code == 200 and "Access-Control-Allow-Origin" not in other.headers
+
+
 async def test_a_page_knows_its_request_but_no_secrets(browser: Browser, notebook: Notebook) -> None:
     cell = await notebook.run(
         "from bokeh.models import Div\n"
@@ -372,6 +401,7 @@ async def test_show_says_what_it_takes(notebook: Notebook) -> None:
         "[1]",
         "'/no/such/file.py'",
         "sliders, width=0",
+        "sliders, width=400.5",
         "sliders, new='window'",
         "sliders, name='a b'",
     ):
@@ -382,6 +412,20 @@ async def test_show_says_what_it_takes(notebook: Notebook) -> None:
             "FileNotFoundError",
         ), wrong
         assert not cell.displays
+    cell = await notebook.run("show(sliders, width=800 / 2, height=np.int64(300))")
+    assert (cell.view["width"], cell.view["height"]) == (400, 300)
+
+
+async def test_a_thread_is_told_that_apps_live_on_the_main_thread(notebook: Notebook) -> None:
+    await notebook.run(
+        "from bokeh.models import Div\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "text = Div(text='whole')\nthread = ThreadPoolExecutor(1)\nhandle = show(sliders)"
+    )
+    for call in ("show, text", "handle.close"):
+        cell = await notebook.run(f"thread.submit({call}).result()", fails=True)
+        assert cell.error is not None and cell.error.startswith("RuntimeError") and "main thread" in cell.error
+    cell = await notebook.run("show(text)")
+    await notebook.run("text.text = 'whole still'")
 
 
 async def test_bokehmount_can_be_unloaded_and_loaded_again(browser: Browser, own_notebook: Notebook) -> None:

@@ -119,6 +119,11 @@ def only_picture(outputs: list[Any]) -> dict[str, str]:
     return dict(output["data"])
 
 
+def test_a_name_is_as_good_here_as_in_jupyter(own_folders: Path) -> None:
+    with pytest.raises(CellExecutionError, match="name='bad name!': use letters"):
+        NotebookClient(notebook(APP, "show(waves, name='bad name!')"), timeout=60).execute()
+
+
 def test_each_way_of_showing_leaves_a_static_picture_and_runs_the_app_once(own_folders: Path) -> None:
     book = notebook(
         APP,

@@ -47,7 +47,8 @@ with bokehmount installed where the Jupyter server runs.</p>
   var url = base.replace(/\\/*$/, "/") + {path};
   var frame = document.createElement("iframe"), link = document.createElement("a");
   link.href = url; link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open in a tab";
-  frame.src = url; frame.title = {name};
+  var xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
+  frame.src = xsrf ? url + "?_xsrf=" + encodeURIComponent(xsrf[1]) : url; frame.title = {name};
   frame.style.cssText = "display:block;border:0;width:{width};height:{height}";
   box.replaceChildren(link, frame);
   {follow}

@@ -28,8 +28,8 @@ def checked_path(name: str) -> str:
         raise ValueError(f"name={name!r}: use letters, digits, '-', '_', '.', '~' and '/' between them")
     if bare.rsplit("/", 1)[-1] in _RESERVED:
         raise ValueError(f"name={name!r}: a name must not end in any of {', '.join(_RESERVED)}")
-    if bare.split("/", 1)[0] == "static":
-        raise ValueError(f"name={name!r}: what begins with static/ are BokehJS's files")
+    if "static" in bare.split("/"):
+        raise ValueError(f"name={name!r}: what is below static/ are files")
     return f"/{bare}"
 
 

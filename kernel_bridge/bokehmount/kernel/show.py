@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from .loading import current
@@ -13,7 +14,7 @@ __all__ = ("show",)
 
 
 def show(
-    obj: Any, name: str | None = None, width: int | None = None, height: int | None = None, new: str | None = None
+    obj: Any, name: str | None = None, width: float | None = None, height: float | None = None, new: str | None = None
 ) -> Handle:
     """Show something as a live Bokeh app, in the output of this cell or in a browser tab.
 
@@ -36,10 +37,17 @@ def show(
         TypeError: obj is nothing that can be shown; the message names its type and what is accepted
         ValueError: name, width, height or new is not what it may be; the message says the rule
         FileNotFoundError: obj is a path at which there is nothing
+        RuntimeError: it is called in another thread than the kernel's main thread, where apps live
     """
-    for what, value in (("width", width), ("height", height)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value <= 0):
-            raise ValueError(f"{what}={value!r}: give a number of pixels above 0, or None")
+    width, height = _pixels("width", width), _pixels("height", height)
     if new not in (None, "tab"):
         raise ValueError(f'new={new!r}: give "tab" for a browser tab, or None for the cell')
     return current().show(obj, name, width, height, new)
+
+
+def _pixels(what: str, value: float | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real) or value <= 0 or value != int(value):
+        raise ValueError(f"{what}={value!r}: give a whole number of pixels above 0, or None")
+    return int(value)

@@ -29,7 +29,7 @@ def test_a_good_name_becomes_a_path(name: str, path: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "/", "a b", "a//b", ".", "..", "a/../b", "a/.", "ä", "a?b", "a#b", "a%2fb", "<b>", "a\n", "a\\b", "ws", "a/ws",
-     "autoload.js", "x/metadata", "static", "static/x", "/static/js/bokeh.js", 5, b"a", True, ["a"]],
+     "autoload.js", "x/metadata", "static", "static/x", "a/static/x", "/static/js/bokeh.js", 5, b"a", True, ["a"]],
 )  # fmt: skip
 def test_a_name_that_cannot_stand_in_a_url_is_refused_in_words(name: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(f"name={name!r}: ")):
