@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tornado import web
@@ -75,12 +76,20 @@ def send_asset(handler: web.RequestHandler, asset: Asset | None, *, scope: str =
 
 
 class as_http_error:
-    """Errors of ours become HTTP errors with their sentence."""
+    """Errors of ours become HTTP errors with their sentence.
+
+    Args:
+        told: gives an error as a browser is told of it
+    """
+
+    def __init__(self, told: Callable[[BokehMountError], BokehMountError] = lambda error: error) -> None:
+        self._told = told
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, BokehMountError):
-            reason = " ".join(str(error).split())[:200].encode("ascii", "replace").decode()
+            text = " ".join(str(self._told(error)).split())
+            reason = re.sub(r"[^ -;=?-~]", "?", text)[:200]  # with "<" Tornado says "Unknown"
             raise web.HTTPError(error.http_status, log_message=reason.replace("%", "%%"), reason=reason) from error

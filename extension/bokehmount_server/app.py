@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
+from bokeh.application import Application
+from bokeh.document import Document
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
 from traitlets import Any as AnyValue
-from traitlets import Bool, Bytes, Dict, Float, Integer, List, Unicode, default
+from traitlets import Bool, Bytes, Dict, Float, Integer, List, TraitError, Unicode, default, validate
 
 from bokehmount.tokens import Tokens
 
 from .door import Viewer
-from .jupyter_apps import AppsHandler, HostedApps, IndexHandler
+from .jupyter_apps import AppsHandler, HostedApps, IndexHandler, check_free
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
 from .kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED
@@ -30,7 +32,8 @@ from .kernels.socket_carrier import LocalSockets
 from .paths import as_url, pattern_of
 from .requests import TokenPolicy
 from .sources import applications_of
-from .views import BUSY, Views
+from .util import create_hosts_allowlist
+from .views import BUSY, SILENT, Views
 from .websocket import Limits, ViewerSocket
 
 __all__ = ("BokehMount",)
@@ -56,18 +59,25 @@ class BokehMount(ExtensionApp):
         of an .ipynb or of a folder with a main.py, a Bokeh Application, or a function app(doc).  As in
         c.BokehMount.apps = {"/sliders": "apps/sliders.py"}; relative paths begin where the server was started.""",
     ).tag(config=True)
-    linger = Float(15.0, help="Seconds that a session outlives a view that was closed or reloaded.").tag(config=True)
+    linger = Float(15.0, min=0, help="Seconds that a session outlives a view that was closed or reloaded.").tag(
+        config=True
+    )
     linger_lost = Float(
-        300.0, help="Seconds that a session waits for a view whose connection broke, or has not come yet."
+        300.0, min=0, help="Seconds that a session waits for a view whose connection broke, or has not come yet."
     ).tag(config=True)
-    token_lifetime = Integer(300, help="Seconds for which a session token opens a new session.").tag(config=True)
-    max_message_size = Integer(20 * 2**20, help="Bytes of the largest message from a browser.").tag(config=True)
-    max_queue_size = Integer(64 * 2**20, help="Bytes that may wait for a view that reads slowly.").tag(config=True)
+    token_lifetime = Integer(300, min=1, help="Seconds for which a session token opens a new session.").tag(config=True)
+    max_message_size = Integer(20 * 2**20, min=1, help="Bytes of the largest message from a browser.").tag(config=True)
+    max_queue_size = Integer(64 * 2**20, min=1, help="Bytes that may wait for a view that reads slowly.").tag(
+        config=True
+    )
     ping_interval = Float(
-        25.0, help="Seconds between heartbeats on WebSockets; keep it below your proxies' idle limit. 0 sends none."
+        25.0,
+        min=0,
+        help="Seconds between heartbeats on WebSockets; keep it below your proxies' idle limit. 0 sends none.",
     ).tag(config=True)
     extra_websocket_origins = List(
-        Unicode(), help="Hosts whose pages may open WebSockets, beside Jupyter's own rule."
+        Unicode(),
+        help="Hosts whose pages may open WebSockets, beside Jupyter's own rule: as in ['portal.example.org'].",
     ).tag(config=True)
     local_sockets = Bool(True, help="Whether links to kernels of this machine use a local socket, which is fast.").tag(
         config=True
@@ -89,6 +99,15 @@ class BokehMount(ExtensionApp):
         only = next(iter(self.apps)) if len(self.apps) == 1 else "/"
         return as_url(url_path_join("/", PREFIX, only))
 
+    @validate("extra_websocket_origins")
+    def _hosts(self, proposal: Any) -> Any:
+        """A wrong one would match no page, and nobody would know why."""
+        try:
+            create_hosts_allowlist(proposal.value, None)
+        except ValueError as error:
+            raise TraitError(f"c.BokehMount.extra_websocket_origins: {error}") from error
+        return proposal.value
+
     def initialize_settings(self) -> None:
         """Join the parts."""
         server = self.serverapp
@@ -109,7 +128,7 @@ class BokehMount(ExtensionApp):
         self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets)
         self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
         self.hosted = HostedApps(
-            applications_of(dict(self.apps), Path.cwd()),
+            self._applications(),
             base,
             self.site.view_script,
             policy,
@@ -121,6 +140,21 @@ class BokehMount(ExtensionApp):
         assert server.event_logger is not None, "the server makes it before its extensions"
         server.event_logger.add_listener(schema_id=_KERNEL_ACTIONS, listener=self._on_kernel_action)
         self._is_joined = True
+
+    def _applications(self) -> dict[str, Application]:
+        """The configured apps.  A wrong one costs nobody the others, and says what is wrong where it would be."""
+        applications: dict[str, Application] = {}
+        for path, app in self.apps.items():
+            try:
+                check_free(path)
+                try:
+                    applications |= applications_of({path: app}, Path.cwd())
+                except Exception as error:
+                    applications |= applications_of({path: _raising(error)}, Path.cwd())
+                    raise
+            except Exception as error:
+                self.log.error("bokehmount: c.BokehMount.apps has no app for %r: %s", path, error)
+        return applications
 
     def initialize_handlers(self) -> None:
         """Say where things are."""
@@ -174,6 +208,13 @@ class BokehMount(ExtensionApp):
             await self.links.close()
 
 
+def _raising(error: Exception) -> Callable[[Document], None]:
+    def app(doc: Document) -> None:
+        raise error
+
+    return app
+
+
 class _Teller(LinkListener):
     """Passes what happens on links on to the views concerned."""
 
@@ -184,6 +225,10 @@ class _Teller(LinkListener):
     def load_changed(self, link: KernelLink, busy: bool) -> None:
         for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
             view.tell("busy", BUSY) if busy else self._views.add(view, busy=False)
+
+    def fell_silent(self, link: KernelLink) -> None:
+        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
+            view.tell("busy", SILENT, silent=True)
 
     def apps_changed(self, link: KernelLink) -> None:
         self._views.apps_are(link.kernel_id, {app["app"]: str(app.get("run")) for app in link.apps})
@@ -198,6 +243,9 @@ class _Teller(LinkListener):
     def output(self, link: KernelLink, viewers: Sequence[Viewer], text: str, error: bool) -> None:
         for view in self._looking(link, viewers):
             view.tell("output", text, error=error)
+
+    def is_awaited(self, link: KernelLink) -> bool:
+        return any(self._views.of(lambda view: view.kernel_id == link.kernel_id))
 
     def broken(self, link: KernelLink, why: str) -> None:
         self._views.line_broken(link.kernel_id, why[0].upper() + why[1:] + ".")

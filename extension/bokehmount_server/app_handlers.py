@@ -7,12 +7,12 @@ The answers are written once, as mixins; the login in front of them is a stand-a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from bokeh.settings import settings
@@ -61,6 +61,11 @@ __all__ = (
 )
 
 
+_RAISED: Final = "The app raised an error while it was started; the server's log says which."
+
+_Error = TypeVar("_Error", bound=Exception)
+
+
 @dataclass(frozen=True)
 class AppSite:
     """What the handlers of one server's apps share.
@@ -72,6 +77,7 @@ class AppSite:
         place: where pages live
         active: called when a user did something
         views: the views that listen to what is said of their app, where the server says anything
+        tells_errors: whether a browser is told what an app raised; else no more than that it did
     """
 
     door: LocalDoor
@@ -80,6 +86,11 @@ class AppSite:
     place: Place
     active: Callable[[], None] = lambda: None
     views: Views | None = None
+    tells_errors: bool = False
+
+    def told(self, error: _Error) -> _Error | AppError:
+        """An error as a browser is told of it; the traceback is in the log."""
+        return AppError(str(error) if self.tells_errors else _RAISED) if isinstance(error, AppError) else error
 
     def changed(self, session_id: str) -> None:
         """A browser changed something in a session."""
@@ -141,9 +152,7 @@ class PageAnswer(SessionAnswer):
         try:
             page = await self.site.door.page(self.path, self.opening(), self.place)
         except BokehMountError as error:
-            # the traceback is in the log; a browser is told no more than that the app raised
-            told = AppError(str(error)) if isinstance(error, AppError) else error
-            send_page(self, self.refusal(told), error.http_status)
+            send_page(self, self.refusal(self.site.told(error)), error.http_status)
         else:
             send_page(self, page)
 
@@ -158,7 +167,7 @@ class AutoloadAnswer(SessionAnswer):
     async def answer(self, *args: str) -> None:
         """Send it."""
         wishes = script_wishes(self)
-        with as_http_error():
+        with as_http_error(self.site.told):
             # no view script: it speaks of a whole page
             place = replace(self.place, view_script=None)
             script = await self.site.door.autoload(self.path, self.opening(), place, wishes)
@@ -214,6 +223,7 @@ class SocketAnswer(SessionAnswer, AppSocket):
     def open(self, *args: str, **kwargs: str) -> None:
         """Check the token and look at the session that it names."""
         self.read_ahead()
+        self.tune()
         site = self.site
         try:
             if self.selected_subprotocol is None or (self.selected_subprotocol == STATUS and site.views is None):
@@ -227,6 +237,9 @@ class SocketAnswer(SessionAnswer, AppSocket):
                 site.views.add(self._view, busy=False)
         except Exception as error:
             self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        super().fail(self.site.told(error))
 
     def refuse(self, session_id: str, error: Exception) -> None:
         super().refuse(session_id, error)
@@ -272,6 +285,10 @@ class AuthRequestHandler(web.RequestHandler):
             self.current_user = await get_user_async(self)
 
 
+def _allowed_origins(application: BokehTornado) -> Collection[str]:
+    return settings.allowed_ws_origin() or application.websocket_origins
+
+
 class _AppHandler(AuthRequestHandler, SessionAnswer):
     """The base of the handlers of an app in a stand-alone server."""
 
@@ -312,8 +329,7 @@ class DocHandler(PageAnswer, _AppHandler):
 
     def refusal(self, error: BokehMountError) -> str:
         """A page that says why there is no app."""
-        text = "The app raised an error while it was started; the server's log says which."
-        return words_page("Bokeh app", text if isinstance(error, AppError) else str(error))
+        return words_page("Bokeh app", str(error))
 
 
 class MetadataHandler(MetadataAnswer, _AppHandler):
@@ -329,11 +345,13 @@ class AutoloadJsHandler(AutoloadAnswer, _AppHandler):
     """The script that draws an app into a page of another server."""
 
     def set_default_headers(self) -> None:
-        """Any page may load the script; what its WebSocket may do is the origin check's to say."""
-        # a browser refuses the wildcard where credentials are sent
+        """Any page may load the script, but with its visitor's cookies only one that may open a WebSocket here."""
         origin = self.request.headers.get("Origin")
-        self.set_header("Access-Control-Allow-Origin", origin if origin and self.request.cookies else "*")
-        self.set_header("Access-Control-Allow-Credentials", "true")
+        if origin is not None and origin_allowed(origin, _allowed_origins(self.application)):
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Allow-Credentials", "true")
+        else:
+            self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Access-Control-Allow-Headers", "*")
         self.set_header("Vary", "Origin")
 
@@ -345,7 +363,6 @@ class AutoloadJsHandler(AutoloadAnswer, _AppHandler):
     async def options(self, *args: str, **kwargs: str) -> None:
         """What a browser asks before the script."""
         self.set_header("Access-Control-Allow-Methods", "PUT, GET, OPTIONS")
-        self.set_header("Access-Control-Allow-Origin", self.request.headers.get("Origin", "*"))
         self.set_status(204)
 
 
@@ -396,7 +413,7 @@ class WSHandler(AuthRequestHandler, SocketAnswer):
 
     def check_origin(self, origin: str) -> bool:
         """Whether a page of this origin may open it."""
-        allowed = settings.allowed_ws_origin() or self.application.websocket_origins
+        allowed = _allowed_origins(self.application)
         if origin_allowed(origin, allowed):
             return True
         host = urlsplit(origin).netloc
@@ -471,4 +488,5 @@ def index_page(prefix: str, paths: list[str], template: str | None = None) -> st
             return TornadoTemplate(source).generate(prefix=prefix, items=paths).decode()
         return str(JinjaTemplate(source, autoescape=True).render(prefix=prefix, items=paths))
     links = "".join(f'<li><a href="{escape(as_url(prefix + path))}">{escape(unquote(path))}</a></li>' for path in paths)
-    return _WORDS.format(title="Bokeh apps", body=f"<h1>Bokeh apps</h1><ul>{links}</ul>")
+    listed = f"<ul>{links}</ul>" if paths else "<p>No app is running.</p>"
+    return _WORDS.format(title="Bokeh apps", body=f"<h1>Bokeh apps</h1>{listed}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Final
@@ -27,7 +28,7 @@ HELP: Final = dedent(
       jupyter bokehmount sliders.py              one app; a browser opens at it
       jupyter bokehmount apps/*.py --port 9000   several; a browser opens at the list of them
       jupyter bokehmount sliders.py --no-browser --ip 0.0.0.0
-                                                 on a server, for others to visit
+                                                 on a server, for yourself and those whom you trust with it
 
     options:
       --port NUMBER          the port to listen on (8888)
@@ -40,7 +41,9 @@ HELP: Final = dedent(
       --help-all             every setting of the extension and of the Jupyter server
 
     Whoever opens an app logs in as in JupyterLab: with the token in the address that is printed at the start, or with a
-    password (jupyter server password).
+    password (jupyter server password).  Whoever may log in may run code as you, in the server's terminals and kernels.
+    For strangers use bokehmount_server.server.Server with an auth provider, or a Jupyter IdentityProvider that knows
+    them and an Authorizer that allows them the resource "bokeh" alone.
     """
 )
 
@@ -50,14 +53,15 @@ _VALUES: Final = {"--port", "--ip", "--linger", "--config", "--log-level", "--ce
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
-    paths, options = split(list(sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    paths, options = split(arguments)
     if "--help" in options or "-h" in options:
         print(HELP, end="")
         return
     try:
         given = _app_options(paths)  # here, because a server goes on without an extension that raises
     except ValueError as error:
-        print(f"jupyter bokehmount: {error}", file=sys.stderr)
+        print(f"jupyter bokehmount: {error}{_advice(arguments)}", file=sys.stderr)
         raise SystemExit(2) from error
     BokehMount.launch_instance([*options, *given])  # type: ignore[no-untyped-call]
 
@@ -70,6 +74,14 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
         is_value = place > 0 and arguments[place - 1] in _VALUES
         (options if argument.startswith("-") or is_value else paths).append(argument)
     return paths, options
+
+
+def _advice(arguments: list[str]) -> str:
+    """What else to say of an app that is none: it may have been meant as the value of an option."""
+    for option, path in pairwise(arguments):
+        if option.startswith("--") and "=" not in option and option not in _VALUES and not path.startswith("-"):
+            return f"; if {path!r} is the value of {option}, write {option}={path}"
+    return ""
 
 
 def _app_options(paths: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 __all__ = ("check_allowlist", "match_host", "origin_allowed")
@@ -56,6 +56,8 @@ def check_allowlist(host: str, allowlist: Iterable[str]) -> bool:
     return any(match_host(asked, pattern) for pattern in allowlist)
 
 
-def origin_allowed(origin: str, allowlist: Iterable[str]) -> bool:
-    """Whether an Origin header names an allowed host."""
-    return check_allowlist(urlsplit(origin).netloc, allowlist)
+def origin_allowed(origin: str, allowlist: Collection[str]) -> bool:
+    """Whether an Origin header names an allowed host; one of https without a port is asked for 443 too."""
+    scheme, host, *_ = urlsplit(origin)
+    hosts = [host, f"{host}:443"] if scheme == "https" and _split(host)[1] is None else [host]
+    return any(check_allowlist(each, allowlist) for each in hosts)

@@ -28,6 +28,7 @@ from .app_handlers import (
     index_page,
 )
 from .contexts import ApplicationContext
+from .embedding import JupyterScript
 from .jobs import Job
 from .jupyter_base import JupyterPage, JupyterSocket
 from .local_door import LocalDoor
@@ -38,10 +39,12 @@ from .views import Views
 __all__ = ("AppsHandler", "HostedApps", "IndexHandler", "check_free")
 
 _RESERVED: Final = ("/", "/api", "/kernels", "/static", "/view")
+
 _CHECK: Final = 5.0
+"""Seconds between looks for sessions that nobody looks at."""
+
 _PATIENCE: Final = 5.0
 """Seconds that a server which stops waits for sessions that are at work."""
-"""Seconds between looks for sessions that nobody looks at."""
 
 
 def check_free(path: str) -> None:
@@ -89,7 +92,8 @@ class HostedApps:
             check_free(path)
             self._host.add(App(path, ApplicationContext(application, url=path), unquote(path.strip("/"))))
         self._door = LocalDoor(self._host)
-        self.site = AppSite(self._door, policy, NOTHING_MORE, Place(base, view_script), active, views)
+        place = Place(base, view_script)
+        self.site = AppSite(self._door, policy, NOTHING_MORE, place, active, views, tells_errors=True)
         self._job: Job | None = None
 
     def start(self, io_loop: IOLoop) -> None:
@@ -180,7 +184,7 @@ class HostedPage(_Hosted, PageAnswer, JupyterPage):
         await self.answer(*args)
 
 
-class HostedAutoload(_Hosted, AutoloadAnswer, JupyterPage):
+class HostedAutoload(_Hosted, AutoloadAnswer, JupyterScript):
     """The script that draws an app into another page."""
 
     @web.authenticated

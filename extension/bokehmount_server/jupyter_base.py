@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from hmac import compare_digest
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from .hosts import origin_allowed
 from .websocket import AppSocket
 
-__all__ = ("AUTH_RESOURCE", "JupyterPage", "JupyterSocket")
+__all__ = ("AUTH_RESOURCE", "JupyterAppPage", "JupyterPage", "JupyterSocket")
 
 AUTH_RESOURCE: Final = "bokeh"
 
@@ -36,32 +36,36 @@ class JupyterPage(JupyterHandler):
 
     auth_resource = AUTH_RESOURCE
 
-    @property
-    def content_security_policy(self) -> str:
-        """The server's own, where our page may stand in a page of this server.
-
-        JupyterHub's servers forbid all frames, because users share an origin there; a notebook of the same server is
-        the one place that needs one.
-        """
-        policy = super().content_security_policy
-        if self._is_framed_by_this_server():
-            return policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
-        return policy
-
-    def _is_framed_by_this_server(self) -> bool:
-        referer = urlsplit(self.request.headers.get("Referer", ""))
-        return (
-            referer.netloc == self.request.host
-            and unquote(referer.path).startswith(unquote(self.base_url))
-            and self.request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-        )
-
     def write_words(self, status: int, page: str) -> None:
         """Answer with a page of our own."""
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.finish(page)
+
+
+class JupyterAppPage(JupyterPage):
+    """The base of the pages of apps, which stand in frames in notebooks."""
+
+    async def prepare(self, **options: Any) -> None:
+        """Find out who asks, and let pages of this server show the answer in a frame.
+
+        JupyterHub's servers forbid all frames, because users share an origin there.  So a page has to know the XSRF
+        token: only those below this server's base URL can read it.  Where a page says that it is, it may lie.
+        """
+        await super().prepare(**options)
+        if self.current_user and self._brings_xsrf_token():
+            policy = self.content_security_policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+            self.set_header("Content-Security-Policy", policy)
+
+    def _brings_xsrf_token(self) -> bool:
+        # check_xsrf_cookie lets each navigation pass, and each request with an API token
+        sent = self._unmasked(self.get_query_argument("_xsrf", ""))
+        return bool(sent) and compare_digest(sent, self._unmasked(self.xsrf_token.decode()))
+
+    def _unmasked(self, xsrf_token: str) -> bytes:
+        """Tornado's own looks different each time; JupyterHub's is signed, and belongs to a login."""
+        return self._decode_xsrf_token(xsrf_token)[1] or b""
 
 
 class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):

@@ -19,7 +19,8 @@ from bokehmount.errors import AppNotFound, BokehMountError, KernelLost, Protocol
 from bokehmount.page import Place
 
 from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
-from .jupyter_base import JupyterPage, JupyterSocket
+from .embedding import JupyterScript
+from .jupyter_base import JupyterAppPage, JupyterPage, JupyterSocket
 from .kernels.link import KernelLink
 from .kernels.links import Links
 from .paths import pattern_of
@@ -99,7 +100,7 @@ class _KernelPage(JupyterPage):
         return await self.site.links.get(kernel_id)
 
 
-class PageHandler(_KernelPage):
+class PageHandler(_KernelPage, JupyterAppPage):
     """The page of a kernel-hosted app, or the shell that becomes it."""
 
     @web.authenticated
@@ -113,6 +114,10 @@ class PageHandler(_KernelPage):
             await asyncio.wait([linking], timeout=START_PATIENCE)  # a kernel that has just been started answers later
             link = linking.result() if linking.done() else None
             listens = token.text
+            there = site.views.collect(kernel_id, token.session_id)
+            if there is not None:  # asked for again, it might be late again
+                send_page(self, there)
+                return
             opening = opening_of(site.policy, token, info)
             page = asyncio.ensure_future(_page(linking, path, opening, site.place(kernel_id)))
             if link is not None:
@@ -140,7 +145,7 @@ class PageHandler(_KernelPage):
         begun.cancel()
 
 
-class AutoloadHandler(_KernelPage):
+class AutoloadHandler(_KernelPage, JupyterScript):
     """The script that draws a kernel-hosted app into another page."""
 
     @web.authenticated
@@ -221,6 +226,7 @@ class SocketHandler(JupyterSocket):
 
     def open(self, kernel_id: str, app: str) -> None:
         self.read_ahead()
+        self.tune()
         self.kernel_id = kernel_id
         self._beginning: asyncio.Future[None] | None = asyncio.ensure_future(self._begin(f"/{app}"))
 

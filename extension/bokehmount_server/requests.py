@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -72,7 +72,7 @@ class Visible:
             wanted = {name.lower() for name in self.include_headers}
             return {name: value for name, value in request.headers.get_all() if name.lower() in wanted}
         unwanted = {name.lower() for name in self.exclude_headers}
-        seen = without_secrets(request.headers.get_all())
+        seen = _readable(request.headers.get_all())
         return {name: value for name, value in seen.items() if name.lower() not in unwanted}
 
     def cookies(self, request: HTTPServerRequest) -> dict[str, str]:
@@ -101,7 +101,7 @@ def request_info(request: HTTPServerRequest, user: str | None = None, visible: V
         arguments={
             name: list(values)
             for name, values in request.arguments.items()
-            if not name.startswith("bokeh-") and name != "token"
+            if not name.startswith("bokeh-") and name not in ("token", "_xsrf")
         },
         headers=visible.headers(request),
         cookies=visible.cookies(request),
@@ -116,7 +116,7 @@ def request_info(request: HTTPServerRequest, user: str | None = None, visible: V
 
 def token_payload(info: RequestInfo) -> dict[str, Any]:
     """What a token tells of the request that it was made for: it travels, so it holds nothing that logs somebody in."""
-    return {"arguments": dict(info.arguments), "headers": without_secrets(info.headers.items()), "cookies": {}}
+    return {"arguments": dict(info.arguments), "headers": _readable(info.headers.items()), "cookies": {}}
 
 
 def token_of(
@@ -176,6 +176,14 @@ def opening_of(policy: TokenPolicy, token: SessionToken, request: RequestInfo) -
     if headers:
         request = replace(request, headers={**request.headers, **headers})
     return Opening(token.session_id, token.text, policy.opens_new(token), request)
+
+
+def _readable(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The headers without what logs somebody in, which the query of the page that a link was on may do as well."""
+    return {
+        name: value.partition("?")[0] if name.lower() == "referer" else value
+        for name, value in without_secrets(headers).items()
+    }
 
 
 def _argument(request: HTTPServerRequest, name: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from bokeh.application import Application
 from bokeh.application.handlers.document_lifecycle import DocumentLifecycleHandler
@@ -73,11 +73,14 @@ def _as_application(app: Application | Callable[[Document], object]) -> Applicat
 
 
 def _checked_path(path: str) -> str:
-    if not path.startswith("/") or re.search(r"[\s?#]", path):
+    stripped = path.removesuffix("/")
+    wrong_part = any(unquote(part) in ("", ".", "..") for part in stripped.split("/")[1:])
+    if not path.startswith("/") or re.search(r"[\s?#]", path) or wrong_part:
         raise ValueError(
-            f"{path!r} is no app path: it must begin with a slash and hold no space, '?' or '#', as '/sliders'"
+            f"{path!r} is no app path: it must begin with a slash and hold no space, '?' or '#', nor a part that is "
+            "empty, '.' or '..', as '/sliders'"
         )
-    return path
+    return stripped or "/"
 
 
 def _checked_prefix(prefix: str | None) -> str:
@@ -376,7 +379,7 @@ class BokehTornado(web.Application):
         return list(self._context(app_path).sessions)
 
     def _context(self, app_path: str) -> ApplicationContext:
-        context = self.applications.get(app_path)
+        context = self.applications.get(app_path.removesuffix("/") or "/")
         if context is None:
             raise ValueError(f"there is no app at {app_path!r}; there are {sorted(self.app_paths)}")
         return context
@@ -502,7 +505,12 @@ def _auth_by_setting() -> AuthProvider:
 
 
 def _compression(level: int | None, memory: int | None) -> dict[str, Any] | None:
+    for name, value in (("level", level), ("mem_level", memory)):
+        if value is not None and not 1 <= value <= 9:
+            raise ValueError(f"websocket_compression_{name} must be from 1 to 9, not {value!r}")
     if level is None:
+        if memory is not None:
+            raise ValueError("websocket_compression_mem_level needs a websocket_compression_level beside it")
         return None
     return {"compression_level": level} if memory is None else {"compression_level": level, "mem_level": memory}
 

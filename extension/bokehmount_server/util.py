@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -71,7 +72,7 @@ def create_hosts_allowlist(host_list: Sequence[str] | None, port: int | None) ->
         port: ``localhost`` with this port is the list where ``host_list`` is empty or None
 
     Raises:
-        ValueError: a host is empty, or its port is no number
+        ValueError: a host is empty or none, such as a URL, or its port is no number
     """
     return [_with_port(host) for host in host_list] if host_list else [f"localhost:{port}"]
 
@@ -82,6 +83,8 @@ def create_hosts_whitelist(host_list: Sequence[str] | None, port: int | None) ->
 
 
 def _with_port(host: str) -> str:
+    if re.search(r"[\s/?#@,]", host):
+        raise ValueError(f"{host!r} is no host: give it alone, as in 'example.com' or 'example.com:5006'")
     if "*" in host:
         log.warning("the pattern %r lets pages of many hosts, perhaps of all, open WebSockets", host)
     if host == "*":

@@ -124,7 +124,7 @@ class View extends Widget implements IRenderMime.IRenderer {
     link.target = '_blank';
     link.rel = 'noopener';
     link.textContent = 'Open in a tab';
-    link.setAttribute('aria-label', `Open ${view.title} in a tab`);
+    link.setAttribute('aria-label', `Open in a tab: ${view.title}`);
 
     const header = document.createElement('div');
     header.className = 'bokehmount-View-header';
@@ -180,7 +180,7 @@ class View extends Widget implements IRenderMime.IRenderer {
       return;
     }
     this._session ??= this._places.take(this._drawn ?? '') ?? null;
-    this._frame.contentWindow?.location.replace(this._session ?? this._url);
+    this._frame.contentWindow?.location.replace(forFrame(this._session ?? this._url));
   }
 
   private _onMessage(event: MessageEvent): void {
@@ -259,6 +259,19 @@ function isEmpty(frame: HTMLIFrameElement): boolean {
   } catch {
     return false; // a page of another site, or the browser's own that says that ours could not be had
   }
+}
+
+/**
+ * The address at which a frame may have a page. JupyterHub's servers forbid frames, except where somebody knows the
+ * server's XSRF token, as no page of another user on this origin does.
+ */
+function forFrame(page: string): string {
+  const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
+  const url = new URL(page, window.location.href);
+  if (xsrf !== undefined && url.origin === window.location.origin) {
+    url.searchParams.set('_xsrf', xsrf);
+  }
+  return url.href;
 }
 
 /**

@@ -47,5 +47,12 @@ def test_only_the_origins_host_counts(origin: str, allowed: bool) -> None:
     assert origin_allowed(origin, ["example.com:80", "[::1]:80"]) is allowed
 
 
+def test_an_origin_of_https_has_its_own_port() -> None:
+    allowlist = ["example.com:443", "[::1]:443"]
+    assert origin_allowed("https://example.com", allowlist) and origin_allowed("https://[::1]", allowlist)
+    for origin in ("http://example.com", "https://example.com:80", "https://example.com.evil.org"):
+        assert not origin_allowed(origin, allowlist)
+
+
 def test_an_empty_list_allows_nobody_and_a_star_everybody() -> None:
     assert not check_allowlist("a", []) and check_allowlist("a:5006", ["*"])

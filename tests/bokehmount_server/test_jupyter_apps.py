@@ -21,9 +21,15 @@ from bokeh.document import Document
 from bokeh.models.widgets import Div
 from bokeh.util.token import get_token_payload
 from tornado.httpclient import HTTPRequest
+from tornado.web import HTTPError
 from tornado.websocket import websocket_connect
+from traitlets import TraitError
+from traitlets.config import Config
 
+from bokehmount.errors import AppError
 from bokehmount_server import command
+from bokehmount_server.answers import as_http_error
+from bokehmount_server.app import BokehMount
 from bokehmount_server.jupyter_apps import HostedApps
 from bokehmount_server.requests import TokenPolicy
 from bokehmount_server.sources import app_path_of, applications_of
@@ -43,6 +49,7 @@ def who(doc):
     doc.add_root(Div(text=f"user {bool(request.user)} cookies {len(request.cookies)}"))
 
 c = get_config()
+c.BokehMount.extra_websocket_origins = ["portal.example.org"]
 c.BokehMount.apps = {
     "/sliders": "sliders.py", "/many/files": "many_files", "/who": Application(FunctionHandler(who)), "/plain": who
 }
@@ -124,6 +131,19 @@ def test_configured_apps_are_listed_and_served_behind_the_login(jupyter: str) ->
     assert get(f"{jupyter}/nowhere").status_code == 404
 
 
+def test_a_page_of_a_site_that_an_administrator_named_embeds_an_app(jupyter: str) -> None:
+    script = f"{jupyter}/sliders/autoload.js?bokeh-autoload-element=e"
+    with requests.Session() as browser:
+        browser.get(f"{jupyter}?token=tok", timeout=30)
+
+        def credentials(origin: str) -> tuple[str | None, str | None]:
+            headers = browser.get(script, headers={"Origin": origin}, timeout=30).headers
+            return headers.get("Access-Control-Allow-Origin"), headers.get("Access-Control-Allow-Credentials")
+
+        assert credentials("https://portal.example.org") == ("https://portal.example.org", "true")
+        assert credentials("https://evil.example") == (None, None)
+
+
 def test_the_front_end_is_told_of_them_behind_the_login(jupyter: str) -> None:
     assert requests.get(f"{jupyter}/api/apps", timeout=30, allow_redirects=False).status_code in (302, 403)
     get(f"{jupyter}/plain?bokeh-session-id=counted")
@@ -167,6 +187,31 @@ def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupy
         with pytest.raises(HTTPClientError) as refused:
             asyncio.run(first_message(url, token, **headers))
         assert refused.value.code == 403
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("ping_interval", -1.0),
+        ("token_lifetime", 0),
+        ("linger", -1.0),
+        ("linger_lost", -1.0),
+        ("max_message_size", 0),
+        ("max_queue_size", 0),
+        ("extra_websocket_origins", ["https://portal.example.org"]),
+        ("extra_websocket_origins", ["portal.example.org:https"]),
+        ("extra_websocket_origins", ["a.example.org, b.example.org"]),
+        ("extra_websocket_origins", [""]),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting: str, value: Any) -> None:
+    with pytest.raises(TraitError, match=setting):
+        BokehMount(config=Config(BokehMount={setting: value}))
+
+
+def test_hosts_may_have_a_port_and_stars() -> None:
+    hosts = ["portal.example.org", "portal.example.org:8443", "*.example.org", "[::1]:80"]
+    assert BokehMount(config=Config(BokehMount={"extra_websocket_origins": hosts})).extra_websocket_origins == hosts
 
 
 def test_an_app_named_on_the_command_line_is_what_the_browser_opens(tmp_path: Path) -> None:
@@ -218,7 +263,8 @@ def test_a_browser_opens_at_an_only_app_of_any_name(tmp_path: Path) -> None:
 def test_the_help_says_what_a_stranger_needs(capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--help"])
     text = capsys.readouterr().out
-    for word in ("usage: jupyter bokehmount [PATH ...]", "examples:", "--port", "--help-all", "localhost:8888/bokeh"):
+    words = ["usage: jupyter bokehmount [PATH ...]", "examples:", "--port", "--help-all", "localhost:8888/bokeh"]
+    for word in (*words, "Whoever may log in may run code as you"):
         assert word in text
     assert max(map(len, text.splitlines())) <= 120
 
@@ -246,6 +292,9 @@ def test_two_apps_of_one_name_and_apps_that_are_none(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         command.main([str(tmp_path / "a" / "x.py"), str(tmp_path / "b" / "x.py")])
     assert "would both be at /x" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path / "a" / "x.py"), "--allow-origin", "example.org", "--no-browser"])
+    assert "write --allow-origin=example.org" in capsys.readouterr().err
     assert command.split(["a.py", "--port", "5", "b.py", "--no-browser"]) == (
         ["a.py", "b.py"],
         ["--port", "5", "--no-browser"],
@@ -255,6 +304,12 @@ def test_two_apps_of_one_name_and_apps_that_are_none(capsys: pytest.CaptureFixtu
     for file, words in (("none.py", "there is no app at"), ("x.txt", "is no app"), (".", "neither a main.py")):
         with pytest.raises(ValueError, match=words):
             applications_of({"/x": file}, tmp_path)
+
+
+def test_a_status_line_says_what_an_app_raised_whatever_it_raised() -> None:
+    with pytest.raises(HTTPError) as raised, as_http_error():
+        raise AppError("ValueError: <lambda> says\r\nno\x1b to größe")
+    assert raised.value.reason == "ValueError: ?lambda? says no? to gr??e"
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/static/x", "/kernels", "/view"])

@@ -53,6 +53,16 @@ def test_an_app_knows_what_its_user_asked_and_no_secret() -> None:
     assert "jupyter's" not in info.uri, "a Jupyter token in the query stays in the server"
 
 
+def test_what_logs_somebody_in_from_the_address_of_a_page_or_link_is_not_seen() -> None:
+    made = request({"Referer": "https://hub.example/bokeh/?token=hush&x=1"}, token="hush")
+    made.arguments["_xsrf"] = [b"hush"]
+    info = request_info(made)
+    assert not info.arguments and info.headers["Referer"] == "https://hub.example/bokeh/"
+    named = request_info(made, visible=Visible(include_headers=["Referer"]))
+    assert "hush" in named.headers["Referer"], "an administrator chose so"
+    assert "hush" not in str(token_payload(named))
+
+
 def test_an_administrator_may_choose_what_is_seen() -> None:
     made = request({"Cookie": "a=1; b=2", "X-One": "1", "X-Two": "2"})
     everything = Visible()

@@ -20,7 +20,8 @@ from tornado.httpclient import HTTPClientError
 from tornado.web import RequestHandler
 
 from bokehmount_server import urls
-from bokehmount_server.tornado import BokehTornado
+from bokehmount_server.app_handlers import index_page
+from bokehmount_server.tornado import BokehTornado, as_applications
 from tests.server_apps.serving import Running, read_message, serving, wire_client
 
 
@@ -39,6 +40,17 @@ def test_parameters_may_be_given_by_place_in_the_order_of_either_seed() -> None:
         assert not tornado.generate_session_ids
         assert tornado.app_paths == {"/"}
     assert second._seconds[3] == 0.005
+
+
+def test_an_app_path_that_ends_with_a_slash_is_the_one_without() -> None:
+    assert list(as_applications({"/": app, "/a/": app, "/b/c/": app, "/größe": app})) == ["/", "/a", "/b/c", "/größe"]
+    assert BokehTornado({"/a/": app}).get_sessions("/a/") == []
+
+
+@pytest.mark.parametrize("path", ["", "a", "//", "/a//", "//a", "/./a", "/a/..", "/a/%2E%2e/b", "/a b", "/a?", "/#"])
+def test_a_path_that_no_browser_would_ask_for_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="is no app path"):
+        as_applications({path: app})
 
 
 def test_an_environment_that_names_a_secret_and_signs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +76,10 @@ def test_an_environment_that_names_a_secret_and_signs(monkeypatch: pytest.Monkey
         {"mem_log_frequency_milliseconds": -1},
         {"websocket_max_message_size_bytes": 0},
         {"session_token_expiration": 0},
+        {"websocket_compression_level": 42},
+        {"websocket_compression_level": 0},
+        {"websocket_compression_mem_level": 10, "websocket_compression_level": 5},
+        {"websocket_compression_mem_level": 5},
         {"include_headers": ["a"], "exclude_headers": ["b"]},
         {"include_cookies": ["a"], "exclude_cookies": ["b"]},
         {"ico_path": "/nowhere.ico"},
@@ -127,6 +143,11 @@ def test_the_index_leads_to_the_only_app_unless_told_not_to() -> None:
         assert "/only" in requests.get(running.url + "/", allow_redirects=False, timeout=20).text
     with serving({"/only": app}, use_index=False) as running:
         assert requests.get(running.url + "/", timeout=20).status_code == 404
+
+
+def test_an_index_of_no_apps_says_so() -> None:
+    assert "No app is running." in index_page("/p", [])
+    assert "No app is running." not in index_page("/p", ["/a"])
 
 
 def test_an_index_of_ones_own_in_either_language(tmp_path: Path) -> None:

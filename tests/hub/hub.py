@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -256,6 +256,11 @@ class Login:
         request = requests.Request("GET", self.at.url).prepare()
         cookie = requests.cookies.get_cookie_header(self.session.cookies, request)
         return Visitor(self.at.background, self.at.url, {"Cookie": cookie or ""})
+
+    @property
+    def xsrf(self) -> str:
+        """What only pages of that server can read."""
+        return str(self.session.cookies.get("_xsrf", path=urlsplit(self.at.url).path))
 
     def logout(self) -> None:
         self.session.get(f"{self.hub.url}hub/logout", timeout=30)

@@ -92,9 +92,22 @@ def test_jupyterlab_behind_the_hub(hub: Hub, alice: HubUser, wire: Wire, context
     eventually("arrays to stream in", lambda: len(ticks.column("ticks", "x")) > 30, 30, page)
     picture(page, "lab")
 
+    # a frame is loaded anew by whoever likes, and by our own buttons
+    cell.frame.evaluate("() => { window.isTheFirst = true; location.reload(); }")
+    eventually("another page", lambda: not cell.frame.evaluate("() => window.isTheFirst"), 30, page)
+    cell.wait_drawn(60)
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    cell.wait_says("restarted", state="restarted", timeout=30)
+    cell.frame.get_by_role("button", name="Reload").click()
+    cell.wait_says("not loaded in this kernel", timeout=30)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    eventually("another app", lambda: cell.js("model('slider').value") == 1, 60, page)
+    cell.wait_drawn(60)
+
     with context.expect_page() as opened:
         page.locator("a.bokehmount-View-link").nth(0).click()
     tab = View(opened.value).wait_drawn(60)
+    assert "_xsrf" not in opened.value.url
     assert urlsplit(opened.value.url).path.startswith("/hub-prefix/user/alice/bokeh/kernels/")
     assert tab.js("model('slider').value") == 1, "a view of its own"
     picture(opened.value, "tab")
@@ -112,7 +125,8 @@ def test_jupyterlab_behind_the_hub(hub: Hub, alice: HubUser, wire: Wire, context
             assert headers.get("x-xsrftoken"), f"a request that the hub refuses: {request.url}"
         assert urlsplit(request.url).path.startswith("/hub-prefix/user/alice/bokeh/")
         response = request.response()
-        assert response is None or response.status in (200, 202, 304), f"{request.url}: {response.status}"
+        # 503: the page of a kernel that was restarted
+        assert response is None or response.status in (200, 202, 304, 503), f"{request.url}: {response.status}"
     kinds = {urlsplit(request.url).path.rsplit("/", 1)[-1] for request in asked}
     assert {"waves", "ticker", "view.js", "bokeh.min.js"} <= kinds, kinds
     assert [url for url in sockets if url.endswith("/waves/ws")], sockets
@@ -120,6 +134,31 @@ def test_jupyterlab_behind_the_hub(hub: Hub, alice: HubUser, wire: Wire, context
     for session in kernels:
         if session["path"] == "waves.ipynb":
             alice.api("DELETE", f"sessions/{session['id']}")
+
+
+def test_no_other_page_of_the_origin_has_an_app_in_a_frame(
+    alice: HubUser, waves: RunningNotebook, hub: Hub, context: BrowserContext
+) -> None:
+    """Another user's page is one, and may say that it is anywhere on the origin."""
+    page = context.new_page()
+    url = f"{alice.url}bokeh/kernels/{waves.kernel_id}/waves"
+    page.goto(url)
+    log_in(page, "alice")
+    page.wait_for_url("**/waves", timeout=60000)
+    page.goto(f"{hub.url}hub/token")
+    calls = waves.execute("len(calls)")
+    page.evaluate(
+        """([lab, url]) => {
+          history.replaceState(null, "", lab);
+          const frame = document.createElement("iframe");
+          frame.src = url;
+          document.body.replaceChildren(frame);
+        }""",
+        [f"{urlsplit(alice.url).path}lab", url],
+    )
+    eventually("the app to be asked", lambda: waves.execute("len(calls)") != calls, 30, page)
+    frame = page.locator("iframe")
+    eventually("a page that says nothing", lambda: frame.evaluate("frame => frame.contentDocument === null"), 30, page)
 
 
 def test_a_dropped_connection_and_a_login_that_ends(

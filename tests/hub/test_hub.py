@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -117,18 +118,29 @@ def test_nobody_reaches_somebody_elses_app(alice: HubUser, bob: HubUser, waves: 
         view.round_trip()
 
 
-def test_our_pages_may_stand_in_pages_of_the_same_server_only(
+def test_an_app_may_stand_in_a_frame_of_who_knows_the_xsrf_token(
     alice: HubUser, bob: HubUser, waves: RunningNotebook
 ) -> None:
     """The hub's servers forbid all frames, as users share an origin; a cell's view is one."""
-    visitor = alice.visitor()
+    login = Login(alice)
+    visitor, path, known = login.visitor(), app_path(waves), login.xsrf
 
-    def framed_by(referer: str) -> str:
-        return visitor.get(app_path(waves), {"Referer": referer}).headers["Content-Security-Policy"]
+    def policy(url: str, headers: Mapping[str, str] = {}, who: Visitor = visitor) -> str:
+        return who.get(url, headers).headers["Content-Security-Policy"]
 
-    assert "frame-ancestors 'self'" in framed_by(f"{alice.url}lab/tree/waves.ipynb")
-    for other in (f"{bob.url}lab", f"{alice.hub.url}hub/home", "http://evil.example/hub-prefix/user/alice/lab", ""):
-        assert "frame-ancestors 'none'" in framed_by(other), other
+    for page in (path, path.replace("waves", "nothing")):
+        assert "frame-ancestors 'self'" in policy(f"{page}?{urlencode({'_xsrf': known})}"), page
+    for referer in (f"{alice.url}lab/tree/waves.ipynb", f"{bob.url}lab", ""):  # any page can change its address
+        assert "frame-ancestors 'none'" in policy(path, {"Referer": referer}), referer
+    for wrong in ("", "x", "2|00000000||0", "2|", known[:-1], Login(bob).xsrf, Login(alice).xsrf):
+        assert "frame-ancestors 'none'" in policy(f"{path}?{urlencode({'_xsrf': wrong})}"), wrong
+    # nor does a cookie prove anything that somebody else put there
+    forged = {"Cookie": f"{visitor.headers['Cookie'].replace(known, 'x')}"}
+    assert "frame-ancestors 'none'" in policy(f"{path}?_xsrf=x", forged)
+    for url in (path, f"{path}?_xsrf=x"):
+        assert "frame-ancestors 'none'" in policy(url, who=alice.script()), "an API token is not asked for it"
+    for other in ("bokeh", "bokeh/api/apps", f"{path}/metadata", f"bokeh/kernels/{waves.kernel_id}/static/js/bokeh.js"):
+        assert "frame-ancestors 'none'" in policy(f"{other}?{urlencode({'_xsrf': known})}"), other
 
 
 def test_a_page_of_another_origin_opens_no_websocket(alice: HubUser, waves: RunningNotebook) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from .client import BokehSocket, Browser, JupyterServer, Notebook, eventually, running
-from .conftest import BASE_URL, SETUP, SHORT_LIVED, SLIDERS, shown
+from .conftest import BASE_URL, SETUP, SHORT_LIVED, SLIDERS, keeps_its_session_through_silence, shown
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,12 @@ async def test_over_the_control_channel_a_busy_kernel_is_no_hindrance(browser: B
         await view.shows("the last step", lambda view: view["plot"].title.text == "step 5")
         patches = [message for message in view.socket.messages if message.kind == "PATCH-DOC"]
         assert len(patches) == 6
+
+
+async def test_over_the_control_channel_a_silent_kernel_is_none_that_is_gone(
+    browser: Browser, notebook: Notebook
+) -> None:
+    await keeps_its_session_through_silence(browser, notebook)
 
 
 async def test_over_the_control_channel_a_killed_kernel_is_noticed(browser: Browser, own_notebook: Notebook) -> None:
@@ -174,12 +181,34 @@ async def test_loading_anew_does_not_wait_long_for_a_session_at_work(browser: Br
         assert page.status == 200, page.data("text")
 
 
+async def test_an_app_that_is_none_costs_nobody_the_others_and_says_so_at_its_place(tmp_path: Path) -> None:
+    good = tmp_path / "good.py"
+    good.write_text("from bokeh.io import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div(text='good'))\n")
+    apps = {"/app": "no-such-app.py", "/good": str(good), "/api": str(good), "no slash": str(good)}
+    server = JupyterServer(tmp_path, config={"BokehMount": {"apps": apps}})
+    with running(server):
+        browser = await Browser(server).log_in()
+        assert (await browser.page("bokeh/good")).status == 200
+        page = await browser.page("bokeh/app")
+        assert page.status == 500 and "there is no app at" in page.html and "no-such-app.py" in page.html
+        notebook = await Notebook(server, server.start_kernel()).open()
+        await notebook.run(SETUP + SLIDERS)
+        cell = await notebook.run("show(sliders)")
+        assert (await browser.final_page(notebook.path_of(cell.view))).status == 200
+        await notebook.close()
+        await asyncio.to_thread(server.stop)
+    said = server.log.read_text()
+    for path, why in (("/app", "no-such-app.py"), ("/api", "the server's own"), ("no slash", "no app path")):
+        assert re.search(rf"c.BokehMount.apps has no app for '{path}': .*{why}", said)
+    assert "Traceback" not in said.split("no-such-app.py")[0]
+
+
 def test_a_server_whose_settings_are_wrong_says_so_and_can_be_stopped(tmp_path: Path) -> None:
-    server = JupyterServer(tmp_path, config={"BokehMount": {"apps": {"/app": "no-such-app.py"}}})
+    server = JupyterServer(tmp_path, config={"BokehMount": {"extra_websocket_origins": ["https://portal.example.org"]}})
     with running(server):
         server.stop()
     said = server.log.read_text()
-    assert "no-such-app.py" in said
+    assert "extra_websocket_origins: 'https://portal.example.org' is no host" in said
     assert "AttributeError" not in said
 
 
