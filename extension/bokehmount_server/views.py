@@ -20,6 +20,7 @@ __all__ = ("StatusSocket", "View", "Views")
 log = logging.getLogger(__name__)
 
 BUSY = "The kernel is busy. This opens by itself when it is free."
+SILENT = "The kernel has not answered for a while. All goes on when it does; if it does not, restart it."
 STARTING = "Starting the app …"
 
 USED = "used"
@@ -29,8 +30,8 @@ USED = "used"
 class StatusSocket(Protocol):
     """What sends text to a view."""
 
-    def write_message(self, message: bytes | str | dict[str, Any], binary: bool = False) -> object:
-        """Send a message."""
+    def say(self, text: str) -> None:
+        """Send a message; raises where it is closed."""
 
 
 @dataclass(eq=False)
@@ -55,7 +56,7 @@ class View:
     def tell(self, state: str, text: str = "", **more: Any) -> None:
         """Send what is happening."""
         try:
-            self.socket.write_message(orjson.dumps({"state": state, "text": text, **more}).decode())
+            self.socket.say(orjson.dumps({"state": state, "text": text, **more}).decode())
         except Exception:
             return
 
@@ -179,6 +180,14 @@ class Views:
             asyncio.get_running_loop().call_later(keep, forget)
 
         page.add_done_callback(done)
+
+    def collect(self, kernel_id: str, session_id: str) -> str | None:
+        """The page that was owed, if it is there: its view comes for it, once."""
+        page = self._owed.get((kernel_id, session_id))
+        if page is None or not page.done() or page.cancelled() or page.exception() is not None:
+            return None
+        del self._owed[kernel_id, session_id]
+        return page.result()
 
     def _tell_outcome(self, view: View, page: asyncio.Future[str]) -> None:
         if page.cancelled():

@@ -46,6 +46,12 @@ _GONE: Final = (1000, 1001)
 _ACTIVE: Final = 1.0
 """Seconds for which it need not be said again that the user is active; cullers count in minutes."""
 
+_UNREAD: Final = 4 * 2**20
+"""Bytes of what a view was told that may wait for it: far more than a few sentences and what a callback prints."""
+
+_TRY_AGAIN: Final = 1013
+"""The close code for "try again later", as IANA registers it."""
+
 _VANISHED: Final = 120.0
 """Seconds in which a browser's machine acknowledges nothing, after which TCP gives it up; left alone, Linux takes about
 a quarter of an hour.  A laptop that wakes up later comes back to its session, which lingers for 300 s more."""
@@ -73,6 +79,7 @@ class AppSocket(WebSocketHandler):
     limits: Limits = Limits()
     compression: dict[str, Any] | None = None
     token_text: str | None = None
+    _unread = 0
 
     @property
     def max_message_size(self) -> int:
@@ -119,6 +126,24 @@ class AppSocket(WebSocketHandler):
         self.set_nodelay(True)
         with suppress(AttributeError, OSError):  # Linux has this, but not for a Unix socket
             self._ahead.stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * _VANISHED))
+
+    def say(self, text: str) -> None:
+        """Tell a view something.  One that does not read is closed, and asks again when it is back.
+
+        Raises:
+            tornado.websocket.WebSocketClosedError: it is closed
+        """
+        if self._unread > _UNREAD and self._ahead.stream.writing():
+            self.close(_TRY_AGAIN, "this view does not read what it is told")
+            return
+        written = self.write_message(text)
+        self._unread += len(text)
+        written.add_done_callback(lambda done: self._was_said(done, len(text)))
+
+    def _was_said(self, written: asyncio.Future[None], count: int) -> None:
+        if not written.cancelled():
+            written.exception()  # it closed meanwhile; on_close follows
+        self._unread -= count
 
     def forget_request(self) -> None:
         """Let go of what only the opening needed: a view may stay for days, and this takes 4 kB.
@@ -170,7 +195,6 @@ class ViewerSocket:
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         self._early: list[Frames] | None = []  # what comes before the door knows of this viewer
-        socket.tune()
         self._stream = socket.heard_by(self.on_message)
         self._lent: LentStream | None = None
         self._when_written: Callable[[], object] | None = None

@@ -94,12 +94,17 @@ export class RunningApps implements IRunningSessions.IManager {
       );
       // It has ended by itself: what the user wanted.
       if (!response.ok && response.status !== 404) {
-        throw new ServerConnection.ResponseError(response);
+        this._sayNotEnded(app, response.statusText || `the server answered ${response.status}`);
       }
     } catch (reason) {
-      Notification.error(`The Bokeh app ${app} could not be ended: ${String(reason)}`);
+      this._sayNotEnded(app, "the Jupyter server can't be reached");
+      console.warn(reason);
     }
     this.refreshRunning();
+  }
+
+  private _sayNotEnded(app: string, why: string): void {
+    Notification.error(`The Bokeh app ${app} could not be ended: ${why}.`);
   }
 
   private _show(apps: IApp[]): void {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from bokeh.util.token import generate_jwt_token, generate_session_id
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.iostream import IOStream, StreamClosedError
-from tornado.websocket import WebSocketProtocol13
+from tornado.websocket import WebSocketProtocol13, websocket_connect
 
 from bokehmount import wire
 from bokehmount.apphost import Opening
@@ -20,9 +23,13 @@ from bokehmount.errors import CloseCode
 from bokehmount.link.turns import Turns
 from bokehmount.tokens import RequestInfo
 from bokehmount_server.door import Door
+from bokehmount_server.views import Views
 from bokehmount_server.websocket import AppSocket, Limits, ViewerSocket, _sent
 
 from ..bokehmount.link.other_process import other_process
+from ..server_apps.serving import Running, serving
+
+LINUX = hasattr(socket, "TCP_USER_TIMEOUT")
 
 
 def test_more_pieces_than_one_call_takes_leave_a_rest_and_nothing_is_lost() -> None:
@@ -47,7 +54,7 @@ def test_a_full_socket_takes_nothing_or_a_part() -> None:
         assert _sent(own, rest) == rest
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux gives up on time")
+@pytest.mark.skipif(not LINUX, reason="only Linux gives up on time")
 def test_a_machine_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bokehmount_server.websocket._VANISHED", 1.0)
 
@@ -236,3 +243,38 @@ def test_what_comes_before_the_greeting_waits_until_the_door_knows_the_view() ->
         viewer.on_close()
 
     asyncio.run(main())
+
+
+def test_a_view_that_does_not_read_what_it_is_told_is_closed_and_costs_nobody_a_word() -> None:
+    async def main(running: Running) -> None:
+        views = Views()
+        running.server.tornado_app.site = replace(running.server.tornado_app.site, views=views)
+
+        def tell(text: str) -> list[Any]:
+            for view in views.of(lambda view: True):
+                view.tell("output", text)
+            return [view.socket for view in views.of(lambda view: True)]
+
+        url, token = f"{running.ws_url}/ws", generate_jwt_token(generate_session_id())
+        reading, deaf = [await websocket_connect(url, subprotocols=["bokehmount", token]) for _ in range(2)]
+        assert json.loads(await reading.read_message() or "")["state"] == "ready"
+        sockets = running.do(tell, "first")
+        assert len(sockets) == 2 and all(socket_options(each) == (1, 120_000) for each in sockets)
+        for text in ["first", *("x" * 2**20 + str(number) for number in range(30))]:
+            if text != "first":
+                assert all(each._unread <= 6 * 2**20 for each in running.do(tell, text))
+            assert json.loads(await reading.read_message() or "")["text"] == text
+        while len(running.do(tell, "")) == 2:  # Tornado waits for its goodbye
+            assert await reading.read_message()
+            await asyncio.sleep(0.05)
+        assert len(running.do(tell, "last")) == 1
+        reading.close()
+        deaf.close()
+
+    def socket_options(app_socket: AppSocket) -> tuple[int, int]:
+        own = app_socket._ahead.stream.socket
+        vanished = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) if LINUX else 120_000
+        return own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), vanished
+
+    with serving(lambda doc: None) as running:
+        asyncio.run(main(running))

@@ -258,8 +258,8 @@ class View:
                   };
                   return {
                     state: document.querySelector('[data-bokehmount=status]')?.dataset.state ?? 'none',
-                    text: words('status', '[role=status]'), detail: words('status', 'pre'),
-                    output: words('output', '[role=status]'), printed: words('output', 'pre'),
+                    text: words('status', 'span'), detail: words('status', 'pre'),
+                    output: words('output', 'span'), printed: words('output', 'pre'),
                   };
                 }"""
             )
@@ -331,7 +331,7 @@ class Notebook:
         )
 
     def start(self, index: int) -> None:
-        """Run a cell without waiting for it to end."""
+        """Run a cell, and wait until it has begun, not until it ends."""
         self.page.evaluate(
             """index => {
               const {content} = window.jupyterapp.shell.currentWidget;
@@ -341,6 +341,15 @@ class Notebook:
               void window.jupyterapp.commands.execute('notebook:run-cell');
             }""",
             index,
+        )
+        self.page.wait_for_function(
+            """index => {
+              const {content, sessionContext} = window.jupyterapp.shell.currentWidget;
+              const hasEnded = content.widgets[index].model.executionCount !== null;
+              return hasEnded || sessionContext.session?.kernel?.status === 'busy';
+            }""",
+            arg=index,
+            timeout=15000,
         )
 
     def run(self, index: int, timeout: float = 30) -> None:

@@ -33,7 +33,7 @@ def test_notebook_7_shows_an_app_in_a_cell_and_in_a_tab(classic: tuple[Lab, Note
     front.page.keyboard.press("ArrowRight")
     eventually("the line to be squares", lambda: view.column("line", "y") == [1, 4, 9], page=front.page)
     with front.context.expect_page() as tab:
-        opened.cell(1).get_by_role("link", name="Open app in a tab").click()
+        opened.cell(1).get_by_role("link", name="Open in a tab: app").click()
     shown = View(tab.value).wait_drawn()
     shown.set("power", "value", 3)
     eventually("the tab's line to be cubes", lambda: shown.column("line", "y") == [1, 8, 27], page=shown.page)
@@ -67,6 +67,7 @@ def test_without_the_labextension_the_html_shows_the_app(browser: Browser, jupyt
     opened.run(1)
     view = opened.view(1).wait_drawn()
     assert opened.cell(1).locator(".bokehmount-View").count() == 0, "our renderer is not there"
+    assert "?_xsrf=" in view.frame.url, "else a hub forbids the frame"
     view.set("power", "value", 2)
     eventually("the line to be squares", lambda: view.column("line", "y") == [1, 4, 9], page=front.page)
     eventually(
@@ -76,7 +77,7 @@ def test_without_the_labextension_the_html_shows_the_app(browser: Browser, jupyt
     )
     with front.context.expect_page() as tab:
         opened.cell(1).get_by_role("link", name="Open in a tab").click()
-    View(tab.value).wait_drawn()
+    assert "_xsrf" not in View(tab.value).wait_drawn().page.url
     front.assert_stayed_home()
     opened.close()
     front.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser
 from ..cable import Cable
 from .apps import CLOUD, LOAD, POWER
 from .conftest import OpenNotebook
-from .driver import TOKEN, Jupyter, Lab, View, eventually
+from .driver import TOKEN, Jupyter, Lab, Notebook, View, eventually
 
 UNTIL_TOLD = """
 from pathlib import Path
@@ -126,8 +127,13 @@ def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(
         page=lab.page,
     )
     assert "power" not in notebook.text(2), "and in no other"
-    view.frame.get_by_role("button", name="Dismiss").click()
+    assert view.frame.get_by_role("group", name="What it says").get_attribute("tabindex") == "0"
+    view.frame.get_by_role("button", name="Dismiss").focus()
+    lab.page.keyboard.press("Enter")
     assert view.status()["printed"] == ""
+    assert view.js("document.activeElement.dataset.bokehmount") == "status", (
+        "what is taken away does not take the focus with it"
+    )
     eventually("the room to be given back", lambda: view.frame.evaluate(room) <= before + 2, page=lab.page)
     view.set("power", "value", 2)
     eventually("the app to work on", lambda: view.column("line", "y") == [1, 4, 9], page=lab.page)
@@ -179,40 +185,166 @@ def test_an_app_that_is_closed_says_so(open_notebook: OpenNotebook, lab: Lab) ->
     assert notebook.python("view.sessions") == []
 
 
+@contextmanager
+def far_tab(browser: Browser, jupyter: Jupyter) -> Iterator[tuple[View, Cable]]:
+    """A tab of another browser, and the cable over which it reaches the server."""
+    cable = Cable(jupyter.port)
+    context = browser.new_context()
+    try:
+        yield View(context.new_page()), cable
+    finally:
+        context.close()
+        cable.close()
+
+
+def through(cable: Cable, jupyter: Jupyter, path: str) -> str:
+    """An address whose server is reached over a cable."""
+    return f"{jupyter.base}{path}?token={TOKEN}".replace(str(jupyter.port), str(cable.port), 1)
+
+
+def check_live_both_ways(notebook: Notebook, view: View) -> None:
+    """Edit the figure of `CLOUD` in Python and in the browser."""
+    notebook.python("None", "plot.title.text = 'after the cut'")
+    eventually("an edit to arrive", lambda: view.js("model('plot').title.text") == "after the cut", page=view.page)
+    view.js("void (model('plot').title.text = 'from the browser')")
+    eventually(
+        "an edit to go back", lambda: notebook.python("plot.title.text") == "from the browser", page=notebook.page
+    )
+
+
 def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter) -> None:
     notebook = open_notebook(
         LOAD, CLOUD, "source.data = {'x': np.arange(1000.0), 'y': np.random.default_rng(1).normal(size=1000)}"
     )
     notebook.run(0)
     notebook.run(1)
-    cable = Cable(jupyter.port)
-    context = browser.new_context()
-    try:
-        page = context.new_page()
-        url = f"{jupyter.base}{notebook.python('view.url')}?token={TOKEN}".replace(
-            str(jupyter.port), str(cable.port), 1
-        )
-        page.goto(url)
-        view = View(page).wait_drawn()
+    with far_tab(browser, jupyter) as (view, cable):
+        view.page.goto(through(cable, jupyter, notebook.python("view.url")))
+        view.wait_drawn()
         cable.cut()
         view.wait_says("connection to the Jupyter server is lost", state="lost")
         notebook.run(2)
         cable.mend()
         expected = notebook.python("source.data['y'].tolist()")
-        eventually("the data of the Document", lambda: view.column("dots", "y") == expected, 40, page)
-        eventually("the words to go", lambda: view.status()["text"] == "", 40, page)
-        eventually("the axis to follow", lambda: view.js("model('plot').x_range.end") > 999, page=page)
+        eventually("the data of the Document", lambda: view.column("dots", "y") == expected, 40, view.page)
+        eventually("the words to go", lambda: view.status()["text"] == "", 40, view.page)
+        eventually("the axis to follow", lambda: view.js("model('plot').x_range.end") > 999, page=view.page)
         assert view.frame.get_by_text("reestablished").count() == 0, "BokehJS adds no notice of its own"
-        # and it is as live as before, in both directions
-        notebook.python("None", "plot.title.text = 'after the cut'")
-        eventually("an edit to arrive", lambda: view.js("model('plot').title.text") == "after the cut", page=page)
-        view.js("void (model('plot').title.text = 'from the browser')")
-        eventually(
-            "an edit to go back", lambda: notebook.python("plot.title.text") == "from the browser", page=notebook.page
-        )
+        check_live_both_ways(notebook, view)
+
+
+def test_a_view_comes_back_from_a_break_that_nobody_noticed(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
+) -> None:
+    """The view's own connection is back within a second, before it says anything."""
+    notebook = open_notebook(LOAD, CLOUD)
+    notebook.run(0)
+    notebook.run(1)
+    with far_tab(browser, jupyter) as (view, cable):
+        view.page.goto(through(cable, jupyter, notebook.python("view.url")))
+        view.wait_drawn()
+        cable.cut()
+        cable.mend()
+        check_live_both_ways(notebook, view)
+
+
+def test_a_view_that_is_looked_at_while_it_asks_for_its_login_listens_once(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
+) -> None:
+    notebook = open_notebook(LOAD, POWER.replace("source.data =", "print('power is', new)\n        source.data ="))
+    notebook.run(0)
+    notebook.run(1)
+    with far_tab(browser, jupyter) as (view, cable):
+        view.page.goto(through(cable, jupyter, notebook.python("view.url")))
+        view.wait_drawn()
+        view.js("void (document.cookie = '_xsrf=x')")  # as JupyterLab's pages have it
+        view.js("void (window.fetch = () => new Promise(done => { window.answer = status => done({status}) }))")
+        cable.cut()
+        eventually("it to ask", lambda: view.js("window.answer !== undefined"), page=view.page)
+        view.js("answer(403)")
+        view.wait_says(state="loggedout")
+        view.js("void delete window.answer")
+        look = "void dispatchEvent(new Event('focus'))"
+        view.js(look)
+        eventually("it to ask again", lambda: view.js("window.answer !== undefined"), page=view.page)
+        cable.mend()
+        view.frame.get_by_role("button", name="Log in").focus()
+        view.js(look)
+        view.wait_says(state="ready")
+        assert view.js("document.activeElement.dataset.bokehmount") == "status", "the focus stays in the page"
+        view.js("answer(200)")
+        view.page.wait_for_timeout(1500)  # as long as it would be until it tries again
+        view.set("power", "value", 2)
+        assert view.wait_says("power is 2")["printed"] == "power is 2\n"
+        view.page.wait_for_timeout(200)
+        assert view.status()["printed"] == "power is 2\n"
+
+
+RAISING = "runs = []" + POWER.replace(
+    "    slider = Slider", "    runs.append('run')\n    raise ValueError('no data today')\n    slider = Slider"
+)
+
+
+@pytest.mark.parametrize("state", ["restarted", "ended", "raised"])
+def test_a_view_that_has_nothing_to_go_on_with_follows_its_cell_after_a_break(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter, enough: Path, state: str
+) -> None:
+    notebook = open_notebook(LOAD, RAISING if state == "raised" else POWER, UNTIL_TOLD)
+    notebook.run(0)
+    notebook.run(1)
+    with far_tab(browser, jupyter) as (view, cable):
+        sockets: list[str] = []
+        view.page.on("websocket", lambda socket: sockets.append(socket.url))
+        done: list[str] = []
+        view.page.on("requestfinished", lambda request: done.append(request.url))
+        url = through(cable, jupyter, notebook.python("view.url"))
+        if state == "raised":
+            notebook.start(2)
+            view.page.goto(url)
+            view.wait_says("kernel is busy", state="busy")
+            enough.touch()
+        else:
+            view.page.goto(url)
+            view.wait_drawn()
+            notebook.restart_kernel() if state == "restarted" else notebook.python("None", "view.close()")
+        said = view.wait_says(state=state)["text"]
+        eventually("it to know which app this was", lambda: done[-1].endswith("/bokeh/api/apps"), page=view.page)
+
+        runs = "len(runs)" if state == "raised" else "None"
+        ran = notebook.python(runs)
+        cable.cut()
+        before = len(sockets)
+        cable.mend()
+        eventually("it to listen again", lambda: len(sockets) > before, page=view.page)
+        assert notebook.python(runs) == ran, "no app runs again in silence"
+        assert view.status()["text"] == said
+        notebook.run(0)
+        notebook.edit(1, POWER)
+        notebook.run(1)
+        view.wait_drawn()
+        view.set("power", "value", 2)
+        eventually("the app to work again", partial(view.has_column, "line", "y", [1, 4, 9]), page=view.page)
+
+
+def test_a_script_that_is_missing_ends_no_app_that_works(open_notebook: OpenNotebook, lab: Lab) -> None:
+    template = '{% block postamble %}<script src="/first.js"></script>{% endblock %}'
+    notebook = open_notebook(LOAD, POWER.replace("    slider =", f"    doc.template = {template!r}\n    slider =", 1))
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1)
+    view.wait_says("Something of the app is missing:", "/first.js could not be loaded.")
+    view.js("void document.body.append(Object.assign(document.createElement('script'), {src: '/second.js'}))")
+    view.wait_says("/first.js could not be loaded.\n/second.js could not be loaded.")
+    view.wait_drawn().set("power", "value", 2)
+    eventually("the app to work", lambda: view.column("line", "y") == [1, 4, 9], page=lab.page)
+    view.frame.get_by_role("button", name="Dismiss").click()
+    assert view.status()["printed"] == ""
+
+    lab.context.route("**/bokeh.min.js*", lambda route: route.abort())
+    try:
+        lab.tab(notebook.python("view.url")).wait_says("bokeh.min.js", "could not be loaded", state="gone")
     finally:
-        context.close()
-        cable.close()
+        lab.context.unroute("**/bokeh.min.js*")
 
 
 def test_the_notebook_has_words_for_what_a_view_says(open_notebook: OpenNotebook) -> None:

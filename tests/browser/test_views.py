@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from playwright.sync_api import Browser, Route
+
 from .apps import CLOUD, LOAD, POWER
 from .conftest import OpenNotebook
-from .driver import Lab, Notebook, View, eventually
+from .driver import TOKEN, Jupyter, Lab, Notebook, View, eventually
 
 
 def test_a_slider_moves_the_line_in_the_browser_and_in_the_kernel(open_notebook: OpenNotebook) -> None:
@@ -68,7 +70,7 @@ def test_a_cell_and_a_tab_show_one_app_with_a_session_each(open_notebook: OpenNo
     notebook.run(1)
     view = notebook.view(1).wait_drawn()
     with lab.context.expect_page() as opened:
-        notebook.cell(1).get_by_role("link", name="Open app in a tab").click()
+        notebook.cell(1).get_by_role("link", name="Open in a tab: app").click()
     tab = View(opened.value).wait_drawn()
     tab.set("power", "value", 3)
     eventually("the tab's line to be cubes", lambda: tab.column("line", "y") == [1, 8, 27], page=tab.page)
@@ -81,6 +83,28 @@ def test_a_cell_and_a_tab_show_one_app_with_a_session_each(open_notebook: OpenNo
         "the closed tab's session to be destroyed", lambda: notebook.python("len(destroyed)") == 1, page=lab.page
     )
     assert notebook.python("len(view.sessions)") == 1
+
+
+def test_the_address_of_a_tab_keeps_nothing_secret(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
+) -> None:
+    notebook = open_notebook(LOAD, POWER)
+    notebook.run(0)
+    notebook.run(1)
+    context = browser.new_context()
+    try:
+        tab = View(context.new_page())
+        url = jupyter.base + notebook.python("view.url")
+        tab.page.goto(f"{url}?n=5&token={TOKEN}&_xsrf=x")
+        tab.wait_drawn()
+        assert tab.page.url == f"{url}?n=5"
+        tab.page.reload()
+        tab.wait_drawn()
+        tab.page.goto(f"{url}nothing?token={TOKEN}")
+        tab.wait_says("not running", state="missing")
+        assert tab.page.url == f"{url}nothing"
+    finally:
+        context.close()
 
 
 def test_all_views_of_a_figure_follow_an_edit_in_another_cell(open_notebook: OpenNotebook, lab: Lab) -> None:
@@ -233,6 +257,14 @@ def test_a_tab_opens_whatever_the_clocks_say_and_not_from_a_saved_notebook(
     assert len(lab.context.pages) == 1, "no tab beside JupyterLab's"
 
 
+def refused(route: Route) -> None:
+    route.fulfill(status=503)
+
+
+def lost(route: Route) -> None:
+    route.abort()
+
+
 def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook, lab: Lab) -> None:
     notebook = open_notebook(LOAD, POWER)
     notebook.run(0)
@@ -242,7 +274,21 @@ def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook,
     item = lab.page.locator("#jp-running-sessions .jp-RunningSessions-item", has_text="1 session, 1 view")
     item.wait_for(timeout=45000)
     item.hover()
-    item.locator(".jp-RunningSessions-itemShutdown").click()
+    end = item.locator(".jp-RunningSessions-itemShutdown")
+    place = "**/bokeh/api/kernels/**"
+    for answer, why in ((refused, "Service Unavailable"), (lost, "the Jupyter server can't be reached")):
+        lab.page.route(place, answer)
+        end.click()
+        said = f"The Bokeh app /power could not be ended: {why}."
+        told = lab.page.locator(".jp-Notification-List-Item", has_text=said)
+        lab.page.locator(".jp-Notification-Status.jp-mod-selected").click()
+        told.wait_for()
+        told.locator(".jp-Notification-Toast-Close").click()
+        told.wait_for(state="detached")
+        lab.page.keyboard.press("Escape")
+        lab.page.unroute(place)
+        item.hover()
+    end.click()
     view.wait_says("has ended", state="ended")
     eventually("the app to be off the list", lambda: not apps_of(lab, notebook), page=lab.page)
     item.wait_for(state="detached", timeout=45000)
@@ -261,8 +307,8 @@ def test_a_view_can_be_used_by_keyboard_and_read_aloud(open_notebook: OpenNotebo
     said = (
         "document.querySelector('[data-bokehmount=status]').shadowRoot.querySelector('[role=status][aria-live=polite]')"
     )
-    assert view.frame.evaluate(f"() => {said} !== null"), "what happens is said in a place of its own"
-    link = cell.get_by_role("link", name="Open app in a tab")
+    assert view.frame.evaluate(f"() => {said}.checkVisibility()"), "what happens is said in a place always there"
+    link = cell.get_by_role("link", name="Open in a tab: app")
     link.focus()
     assert link.evaluate("link => link === document.activeElement")
     with lab.context.expect_page() as opened:

@@ -27,6 +27,8 @@
     :host([data-place]) section { box-shadow: 0 2px 8px rgb(0 0 0 / 18%); }
     :host([data-place="below"]) section, button { pointer-events: auto; }
     section[hidden] { display: none; }
+    .spoken { position: fixed; inset: 0 auto auto 0; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+      white-space: nowrap; }
     section[data-kind="bad"] { background: #fdf0ef; border-color: #d9867f; }
     section[data-kind="busy"] { background: #fff8e6; border-color: #d8b24a; }
     .row { display: flex; gap: 12px; align-items: center; justify-content: space-between; }
@@ -39,11 +41,12 @@
     :host([data-place="below"]) pre { max-height: 25vh; }
     pre .error { color: #a3241b; }`;
 
-  const status = panel("status", "What is happening");
-  const output = panel("output", "Output of the app");
+  const status = panel("status", "What is happening", "Traceback");
+  const output = panel("output", "Output of the app", "What it says");
   const host = status.host;
+  host.tabIndex = -1;
 
-  function panel(name, label) {
+  function panel(name, label, more) {
     const host = document.createElement("div");
     host.dataset.bokehmount = name;
     const root = host.attachShadow({ mode: "open" });
@@ -55,8 +58,15 @@
     const row = document.createElement("div");
     row.className = "row";
     const text = document.createElement("span");
-    text.setAttribute("role", "status");
-    text.setAttribute("aria-live", "polite");
+    // what is filled while it is shown is not read out as a rule: words are said at a place that is always there
+    const spoken = document.createElement("div");
+    spoken.className = "spoken";
+    spoken.setAttribute("role", "status");
+    spoken.setAttribute("aria-live", "polite");
+    const say = (words) => {
+      text.textContent = words;
+      if (spoken.textContent !== words) spoken.textContent = words;
+    };
     const button = document.createElement("button");
     button.type = "button";
     button.hidden = true;
@@ -64,9 +74,11 @@
     const pre = document.createElement("pre");
     pre.hidden = true;
     pre.tabIndex = 0;
+    pre.setAttribute("role", "group");
+    pre.setAttribute("aria-label", more);
     box.append(row, pre);
-    root.append(style, box);
-    return { host, box, text, button, pre };
+    root.append(style, spoken, box);
+    return { host, root, box, text, say, button, pre };
   }
 
   function place(host, where) {
@@ -84,24 +96,32 @@
 
   function show(newState, text, more) {
     if (newState === "ready" && isEmpty()) text = NOTHING;
+    const hasButton = FINAL.has(newState) || ["lost", "loggedout"].includes(newState);
+    if (!hasButton) leaveFocus(status);
     state = newState;
     host.dataset.state = newState;
     host.dataset.text = text || "";
     status.box.hidden = !text;
     place(host, isApp && !FINAL.has(newState) ? "over" : "");
-    status.text.textContent = text || "";
+    status.say(text || "");
     status.box.dataset.kind = FINAL.has(newState) ? "bad" : ["busy", "lost", "loggedout"].includes(newState) ? "busy" : "info";
     status.pre.hidden = !(more && more.detail);
     status.pre.textContent = (more && more.detail) || "";
-    const reload = { label: isApp ? "Reload" : "Try again", act: () => location.replace(address(false)) };
+    const reload = { label: isApp ? "Reload" : "Try again", act: () => go(address(false)) };
     const action = more && more.action ? more.action : reload;
-    status.button.hidden = !FINAL.has(newState) && !["lost", "loggedout"].includes(newState);
+    status.button.hidden = !hasButton;
     status.button.textContent = action.label;
     status.button.onclick = action.act;
     if (FINAL.has(newState)) tellSession(null);
+    if (FINAL.has(newState) && failedRun === null) noteRun();
     post({ type: "bokehmount:state", state: newState, text: text || "" });
     steer();
     measureSoon();
+  }
+
+  /** What is taken away would take the focus with it: from here the next tab stop is the app's first. */
+  function leaveFocus({ root }) {
+    if (root.activeElement !== null) host.focus({ preventScroll: true });
   }
 
   function isEmpty() {
@@ -109,7 +129,7 @@
     return isApp && docs.length > 0 && docs.every((doc) => doc.roots().length === 0);
   }
 
-  function printed(text, isError) {
+  function printed(text, isError, trouble = "A callback of the app raised:") {
     const piece = document.createElement("span");
     piece.textContent = text;
     if (isError) piece.className = "error";
@@ -118,17 +138,18 @@
     output.pre.hidden = false;
     if (isError) {
       output.box.dataset.kind = "bad";
-      output.text.textContent = "A callback of the app raised:";
+      output.say(trouble);
     } else if (!output.text.textContent) {
-      output.text.textContent = "The app printed:";
+      output.say("The app printed:");
     }
     output.button.hidden = false;
     output.button.textContent = "Dismiss";
     output.button.onclick = () => {
+      leaveFocus(output);
       output.box.hidden = true;
       measureSoon();
       output.pre.replaceChildren();
-      output.text.textContent = "";
+      output.say("");
       delete output.box.dataset.kind;
     };
     output.box.hidden = false;
@@ -138,17 +159,39 @@
 
   // Where this page is ----------------------------------------------------------------------------------------------
 
+  const XSRF = /(?:^|; )_xsrf=([^;]*)/;
+
   function address(withToken) {
     const query = new URLSearchParams(location.search);
-    query.delete("bokeh-token");
+    for (const name of ["bokeh-token", "token", "_xsrf"]) query.delete(name);
     if (withToken) query.set("bokeh-token", token);
     const text = query.toString();
     return location.pathname + (text ? `?${text}` : "");
   }
 
-  // The token has done its work; an address that is copied, or a reload, begins a new session.
-  if (isApp && new URLSearchParams(location.search).has("bokeh-token")) {
-    history.replaceState(history.state, "", address(false));
+  /** Take what has done its work out of the address. */
+  function forget(...names) {
+    const url = new URL(location.href);
+    const there = names.filter((name) => url.searchParams.has(name));
+    if (there.length === 0) return;
+    for (const name of there) url.searchParams.delete(name);
+    history.replaceState(history.state, "", url);
+  }
+
+  // an address that is copied, or a reload, begins a new session
+  if (isApp) forget("bokeh-token");
+  // and does not log anybody in: the cookie does now
+  forget("token");
+  // a frame that is reloaded needs it
+  if (!framed) forget("_xsrf");
+
+  /** Go to a page of ours.  Where the server forbids frames, who asks for a page in one has to know the XSRF token. */
+  function go(page) {
+    const xsrf = framed && XSRF.exec(document.cookie);
+    const url = new URL(page, location.href);
+    if (xsrf) url.searchParams.set("_xsrf", xsrf[1]);
+    forget("_xsrf"); // a page is told where it was asked from
+    location.replace(url);
   }
 
   /** A frame that is put elsewhere in its page loads anew: so that it finds this session there. */
@@ -160,13 +203,15 @@
 
   let socket = null;
   let failures = 0;
+  let failedRun = isApp || isShell ? null : run; // of the cell that showed what has failed; null where nobody knows
 
   let again = 0;
 
   function listen() {
     clearTimeout(again);
+    if (socket !== null) return;
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/\/+$/, "")}/ws`;
-    const failed = isShell || isApp ? "" : `?failed=${encodeURIComponent(run)}`;
+    const failed = FINAL.has(state) && failedRun !== null ? `?failed=${encodeURIComponent(failedRun)}` : "";
     socket = new WebSocket(url + failed, ["bokehmount", token]);
     socket.onopen = () => socket.send("watching");
     socket.onmessage = (event) => {
@@ -175,8 +220,9 @@
     };
     socket.onclose = (event) => {
       socket = null;
-      if (leaving || FINAL.has(state)) return;
+      if (leaving) return;
       if (event.code >= 4000) {
+        if (FINAL.has(state)) return;
         show(event.code === 4410 ? "ended" : "gone", event.reason || "The server closed this view: reload it.");
         return;
       }
@@ -185,9 +231,14 @@
     };
   }
 
+  function isListening() {
+    return socket !== null && socket.readyState === WebSocket.OPEN;
+  }
+
   async function tryAgain() {
-    const out = failures > 1 && (await isLoggedOut());
-    if (leaving) return;
+    // where nothing is to go on there is nothing to say either
+    const out = failures > 1 && !FINAL.has(state) && (await isLoggedOut());
+    if (leaving || socket !== null) return;
     if (out) {
       // in a tab of its own, since a login page may not be framed
       const action = { label: "Log in", act: () => open(address(false), "_blank", "noopener") };
@@ -195,20 +246,36 @@
       again = setTimeout(listen, 60000); // or when the user comes back to this page
       return;
     }
-    if (failures > 1) show("lost", "The connection to the Jupyter server is lost; trying again.");
+    if (failures > 1 && !FINAL.has(state)) show("lost", "The connection to the Jupyter server is lost; trying again.");
     again = setTimeout(listen, Math.min(30000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
   }
 
-  /** A WebSocket that is refused doesn't say why; a request does. JupyterHub refuses requests without its token. */
+  /** JupyterHub refuses requests without its token. */
+  function ask(url) {
+    const xsrf = XSRF.exec(document.cookie);
+    const headers = xsrf === null ? {} : { "X-XSRFToken": xsrf[1] };
+    return fetch(url, { cache: "no-store", redirect: "manual", headers });
+  }
+
+  /** A WebSocket that is refused doesn't say why; a request does. */
   async function isLoggedOut() {
-    const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
-    if (xsrf === null) return false;
+    if (!XSRF.test(document.cookie)) return false;
     try {
-      const asked = { cache: "no-store", redirect: "manual", headers: { "X-XSRFToken": xsrf[1] } };
-      const answer = await fetch(script.src, asked);
+      const answer = await ask(script.src);
       return answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403;
     } catch {
       return false;
+    }
+  }
+
+  /** What has failed here is not to be taken for another app, when this page listens again after a break. */
+  async function noteRun() {
+    try {
+      const { apps } = await (await ask(new URL("../api/apps", script.src))).json();
+      const here = apps.find((app) => location.pathname.replace(/\/+$/, "").endsWith(`/${app.url}`));
+      failedRun = (here && here.run) || "";
+    } catch {
+      // it can't be moved to another app then
     }
   }
 
@@ -224,7 +291,7 @@
     switch (message.state) {
       case "ready":
         if (isShell) {
-          location.replace(address(true));
+          go(address(true));
         } else {
           if ((state === "lost" || state === "loggedout") && lostEvent !== null) comeBackTo(lostEvent);
           show("ready", "");
@@ -232,13 +299,13 @@
         break;
       case "moved":
         tellSession(null);
-        location.replace(message.url || address(false));
+        go(message.url || address(false));
         break;
       case "output":
         printed(message.text, message.error);
         break;
       case "busy":
-        show("busy", isApp ? QUEUED : message.text);
+        show("busy", isApp && !message.silent ? QUEUED : message.text);
         break;
       default:
         show(message.state, message.text, message);
@@ -254,7 +321,7 @@
   function used(event) {
     // a page that moves below a pointer at rest is not used
     if (!event.isTrusted || (event.type === "pointermove" && !event.movementX && !event.movementY)) return;
-    if (performance.now() - lastUsed < OFTEN || socket === null || socket.readyState !== WebSocket.OPEN) return;
+    if (performance.now() - lastUsed < OFTEN || !isListening()) return;
     lastUsed = performance.now();
     socket.send("used");
   }
@@ -275,14 +342,18 @@
   /** The session goes on: BokehJS before 3.8 can't connect again, so there the page is loaded again. */
   function comeBackTo(event) {
     if (event.reconnect) event.reconnect();
-    else location.replace(address(true));
+    else go(address(true));
   }
 
   function steer() {
     for (const doc of (window.Bokeh && window.Bokeh.documents) || []) {
       if (!lossHeard.has(doc)) {
         lossHeard.add(doc);
-        doc.on_event("connection_lost", (_, event) => { lostEvent = event; });
+        doc.on_event("connection_lost", (_, event) => {
+          lostEvent = event;
+          // BokehJS before 3.8 leaves it at that, and may say so when all else is back, or was never away
+          if (!event.reconnect && isListening() && !FINAL.has(state)) comeBackTo(event);
+        });
       }
       // it is being read, and asking for its configuration would raise; or this BokehJS has none
       if (doc._config == null) continue;
@@ -297,6 +368,17 @@
     }
   }
 
+  /** Without BokehJS and the files of models there is no app; what else an app loads may be missing. */
+  function notLoaded(source) {
+    const name = source.replace(location.origin, "");
+    const ours = source.startsWith(new URL("..", script.src).href) && name.includes("/static/");
+    if (ours && !((window.Bokeh && window.Bokeh.documents) || []).length) {
+      show("gone", `A file of the app could not be loaded: ${name}`);
+    } else {
+      printed(`${name} could not be loaded.\n`, true, "Something of the app is missing:");
+    }
+  }
+
   if (isApp) {
     const look = setInterval(() => {
       if (state === "ready" && isEmpty() !== (host.dataset.text === NOTHING)) show("ready", "");
@@ -305,7 +387,7 @@
     setTimeout(() => clearInterval(look), 120000);
     addEventListener("error", (event) => {
       const source = event.target && event.target.tagName === "SCRIPT" && event.target.src;
-      if (source) show("gone", `A file of the app could not be loaded: ${source.replace(location.origin, "")}`);
+      if (source) notLoaded(source);
     }, true);
   }
 
