@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -75,6 +76,18 @@ def test_the_wheel_has_the_version_of_the_front_end(wheel: Path) -> None:
     assert wheel.name == f"bokehmount-{version_of_front_end()}-py3-none-any.whl"
 
 
+def test_the_sources_hold_all_that_the_makefile_and_the_tests_need(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path), cwd=ROOT)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    needed = {"Makefile", "tools/venv", "labextension/src/index.ts", "labextension/dist/package.json"}
+    modules = [name for folder in ("benchmarks", "extension", "kernel_bridge", "tests") for name in modules_in(folder)]
+    assert needed.union(modules) <= names
+    assert not [name for name in names if name.startswith((".ci/", "benchmarks/out/"))]
+
+
 def test_one_install_enables_the_server_extension(fresh_environment: Path) -> None:
     listed = ask(fresh_environment, "-m", "jupyter_server.extension.serverextension", "list")
 
@@ -127,6 +140,10 @@ def names_in(wheel: Path) -> set[str]:
 def files_below(root: Path, folder: str) -> list[str]:
     found = (path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return [path.relative_to(root).as_posix() for path in found]
+
+
+def modules_in(folder: str) -> list[str]:
+    return [name for name in files_below(ROOT, folder) if name.endswith(".py") and "/out/" not in name]
 
 
 def version_of_front_end() -> str:

@@ -13,6 +13,9 @@ from bokeh.settings import settings
 
 __all__ = ("Asset", "bokehjs_version", "read_asset", "versioned")
 
+_MOST_KEPT = 4 * 2**20
+"""Bytes of a file that is kept in memory: BokehJS and Panel's bundle are within it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:
@@ -34,7 +37,12 @@ def read_asset(path: str, app_static: str | None = None) -> Asset | None:
         the file, or None where there is none or the path leads out of its folder
     """
     found = _locate(path, app_static)
-    return _read(found, found.stat().st_mtime_ns) if found is not None else None
+    if found is None:
+        return None
+    facts = found.stat()
+    if app_static is not None or facts.st_size > _MOST_KEPT:
+        return _read(found)
+    return _kept(found, facts.st_mtime_ns)
 
 
 def versioned(path: str) -> str:
@@ -69,7 +77,11 @@ def _locate(path: str, app_static: str | None) -> Path | None:
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, modified: int) -> Asset:
+def _kept(path: Path, modified: int) -> Asset:
+    return _read(path)
+
+
+def _read(path: Path) -> Asset:
     content = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if path.suffix in (".js", ".mjs"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bokeh.embed.bundle import extension_dirs
 
-from bokehmount.assets import bokehjs_version, read_asset, versioned
+from bokehmount.assets import _kept, bokehjs_version, read_asset, versioned
 
 
 @pytest.fixture
@@ -130,3 +130,10 @@ def test_an_extensions_file_is_found_in_its_folder_only(app: Path, monkeypatch: 
     assert read_asset("extensions/ours/../secret.txt") is None
     assert read_asset("extensions/ours/link.txt") is None
     assert read_asset("extensions/ours") is None
+
+
+def test_what_an_app_serves_is_not_kept_in_memory(app: Path) -> None:
+    before = _kept.cache_info().currsize
+    for name in ("style.css", "sub/module.mjs"):
+        assert read_asset(name, str(app)) is not None
+    assert _kept.cache_info().currsize == before

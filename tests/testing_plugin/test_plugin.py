@@ -129,6 +129,17 @@ def test_what_goes_wrong_says_so(run_notebook: Run) -> None:
     assert refusal.value.code == 404
 
 
+def test_a_path_without_a_notebook_is_named(run_notebook: Run, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no notebook at .*absent\.ipynb"):
+        run_notebook(tmp_path / "absent.ipynb")
+    text, old = tmp_path / "text.ipynb", tmp_path / "empty.ipynb"
+    text.write_text("not JSON")
+    old.write_text("{}")
+    for path in (text, old):
+        with pytest.raises(ValueError, match=f"{path.name}' is no notebook"):
+            run_notebook(path)
+
+
 def test_a_cell_that_kills_its_kernel_is_named_at_once(run_notebook: Run) -> None:
     began = monotonic()
     with pytest.raises(DeadKernelError, match=r"(?s)the kernel died in this cell.*os\._exit\(1\)"):

@@ -12,6 +12,8 @@ import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
+from nbformat import ValidationError
+from nbformat.reader import NotJSONError
 
 from ..kernel.display import VIEW_MIME
 from .server import START, JupyterServer, RefusedByServer
@@ -55,6 +57,8 @@ class RunningNotebook:
             timeout: seconds that a cell may take, whole ones: what is between them is rounded up
 
         Raises:
+            FileNotFoundError: there is no notebook at the path
+            ValueError: what is there is no notebook
             nbclient.exceptions.CellExecutionError: a cell raised
             nbclient.exceptions.CellTimeoutError: a cell took too long
             nbclient.exceptions.DeadKernelError: the kernel died; says in which cell
@@ -161,7 +165,12 @@ class RunningNotebook:
 
 
 def _read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no notebook at {str(path)!r}")
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (NotJSONError, ValidationError) as error:
+        raise ValueError(f"{str(path)!r} is no notebook: {error}") from None
 
 
 def _cell(source: str) -> Any:
