@@ -112,6 +112,7 @@ def test_nobody_reaches_somebody_elses_app(alice: HubUser, bob: HubUser, waves: 
 
         # alice's session token opens nothing on bob's own server, where he is somebody
         on_his_own = bob.script()
+        alice.hub.until(lambda: on_his_own.get("bokeh/api/apps").code == 200, "the hub to know bob's token")
         assert on_his_own.get(f"{path}?{urlencode({'bokeh-token': view.token})}").code == 404
         socket = on_his_own.open(f"{path}/ws", ["bokeh", view.token])
         assert getattr(socket.receive(10), "code", None) in (4401, 4404)
