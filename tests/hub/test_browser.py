@@ -217,7 +217,8 @@ def test_a_dropped_connection_and_a_login_that_ends(
     eventually("the view to go on in its session", lambda: view.js("model('slider').value") == 8, 40, page)
     eventually("nothing to be said any more", lambda: view.status()["text"] == "", 30, page)
     picture(page, "back")
-    assert not errors
+    # BokehJS tells of a new layout, as of a tab that is looked at again, also while it connects
+    assert not [error for error in errors if "Still in CONNECTING state" not in error]
 
 
 def test_a_login_that_expires_while_an_app_is_open(bob: HubUser, hub: Hub, wire: Wire, context: BrowserContext) -> None:
