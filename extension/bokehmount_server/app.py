@@ -226,8 +226,8 @@ class _Teller(LinkListener):
         for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
             view.tell("busy", BUSY) if busy else self._views.add(view, busy=False)
 
-    def fell_silent(self, link: KernelLink) -> None:
-        for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
+    def fell_silent(self, kernel_id: str) -> None:
+        for view in self._views.of(lambda view: view.kernel_id == kernel_id and not view.waits):
             view.tell("busy", SILENT, silent=True)
 
     def apps_changed(self, link: KernelLink) -> None:

@@ -153,7 +153,7 @@ class AutoloadHandler(_KernelPage, JupyterScript):
     async def get(self, kernel_id: str, app: str) -> None:
         wishes = script_wishes(self)
         with as_http_error():
-            link = await self.link(kernel_id)
+            link = await _patiently(self.link(kernel_id))
             info = request_info(self.request, self.current_user.username)
             token = token_of(self.site.policy, self.request, token_payload(info), trusted=self.token_authenticated)
             place = Place(self.site.place(kernel_id).root)
@@ -169,7 +169,7 @@ class MetadataHandler(_KernelPage):
     @authorized
     async def get(self, kernel_id: str, app: str) -> None:
         with as_http_error():
-            link = await self.link(kernel_id)
+            link = await _patiently(self.link(kernel_id))
             metadata = await _patiently(link.metadata(f"/{app}", f"/{app}"))
         send_metadata(self, metadata)
 
@@ -181,7 +181,7 @@ class StaticHandler(_KernelPage):
     @authorized
     async def get(self, kernel_id: str, path: str) -> None:
         with as_http_error():
-            link = await self.link(kernel_id)
+            link = await _patiently(self.link(kernel_id))
             asset = await _patiently(link.asset(path))
         send_asset(self, asset)
 
@@ -196,7 +196,7 @@ class AppStaticHandler(_KernelPage):
     @authorized
     async def get(self, kernel_id: str, app: str, path: str) -> None:
         with as_http_error():
-            link = await self.link(kernel_id)
+            link = await _patiently(self.link(kernel_id))
             asset = await _patiently(link.app_asset(f"/{app}", path))
         send_asset(self, asset)
 

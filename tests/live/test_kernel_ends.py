@@ -128,8 +128,10 @@ async def test_a_kernel_that_is_stopped_hangs_nobody(
         page = await browser.page(path)
         assert page.is_shell and page.seconds < 2, page  # it might be one that has just been started
         async with browser.status(path, page.token) as status:
-            await status.told("gone", 12, containing="does not answer")
-        await neighbour()
+            await status.told("busy", 20, containing="has not answered")
+            await neighbour()
+            os.kill(pid, signal.SIGCONT)
+            await status.told("ready")
     finally:
         os.kill(pid, signal.SIGCONT)
     async with browser.view(own_notebook.path_of(cell.view)) as view:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from bokehmount import __version__
@@ -29,8 +29,7 @@ LINE_LOST: Final = "the connection to the gateway is lost; trying again"
 RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 
 _OPENING: Final = 10.0
-"""Seconds for a kernel to answer on its control channel, which it does in about 10 ms also while a cell runs."""
-
+"""Seconds after which a kernel is asked once more that does not answer; most do in 10 ms, also while a cell runs."""
 
 _PROBING: Final = 3.0
 """Seconds in which it answers what any kernel understands."""
@@ -56,27 +55,33 @@ class ControlCarrier:
         self._reader: asyncio.Task[None] | None = None
         self._receiver: Receiver | None = None
 
-    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
-        """Say hello to the kernel.
+    async def open(self, hello: Mapping[str, Any], silent: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+        """Say hello to the kernel, and wait for its answer: it may still start, or compute.
+
+        Args:
+            hello: what it is told of this server
+            silent: called now and then while it does not answer; raises where there is nothing to wait for
 
         Returns:
             what the kernel says of itself
 
         Raises:
-            KernelLost: it does not answer, has not loaded bokehmount, or speaks another protocol
+            KernelLost: it has not loaded bokehmount, speaks another protocol, or can't be reached any more
         """
         self._send({"hello": {**hello, "protocol": PROTOCOL}})
-        # a kernel without bokehmount does not answer our message; but it answers this one, and in order
-        probe = self._channel.send("kernel_info_request", {})
+        # a kernel without bokehmount, or one that was restarted meanwhile, does not answer our message; but it answers
+        # this one, and in order
+        probes = {self._channel.send("kernel_info_request", {})}
+        answering = asyncio.ensure_future(self._answer(probes))
         try:
-            async with asyncio.timeout(_OPENING):
-                answer = await self._answer(probe)
-        except TimeoutError:
-            raise KernelLost(
-                "the kernel does not answer: try again when it has started, or has done what it computes"
-            ) from None
+            while not (await asyncio.wait([answering], timeout=_OPENING))[0]:
+                await silent()
+                probes.add(self._channel.send("kernel_info_request", {}))
+            answer = answering.result()
         except ChannelClosed as error:
             raise KernelLost(f"{error}: try again") from None
+        finally:
+            answering.cancel()
         if answer.get("protocol") != PROTOCOL:
             raise KernelLost(
                 f"bokehmount {answer.get('bokehmount')} in the kernel and {__version__} in the Jupyter server do not "
@@ -85,10 +90,10 @@ class ControlCarrier:
             )
         return answer
 
-    async def _answer(self, probe: str) -> dict[str, Any]:
+    async def _answer(self, probes: Set[str]) -> dict[str, Any]:
         while True:
             message = await self._channel.receive()
-            if message.parent == probe and message.msg_type == "kernel_info_reply":
+            if message.parent in probes and message.msg_type == "kernel_info_reply":
                 raise KernelLost("bokehmount is not loaded in this kernel: run %load_ext bokehmount and the app's cell")
             content = message.content
             if message.msg_type == MESSAGE_TYPE and content.get("link") == self._link and "hello" in content:

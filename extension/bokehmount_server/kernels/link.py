@@ -50,8 +50,8 @@ class LinkListener:
     def load_changed(self, link: KernelLink, busy: bool) -> None:
         """The kernel became busy, or free again."""
 
-    def fell_silent(self, link: KernelLink) -> None:
-        """The kernel lives and does not answer; `load_changed` follows when it does."""
+    def fell_silent(self, kernel_id: str) -> None:
+        """A kernel lives and does not answer; where it has a link, `load_changed` follows when it does."""
 
     def apps_changed(self, link: KernelLink) -> None:
         """The kernel's apps changed."""
@@ -171,7 +171,7 @@ class KernelLink:
         """The kernel has not answered for a while."""
         if not self.is_silent and self.gone is None:
             self.is_silent = self.busy = True
-            self._listener.fell_silent(self)
+            self._listener.fell_silent(self.kernel_id)
 
     def spoke(self, busy: bool) -> None:
         """The kernel has answered, and said whether it is busy."""

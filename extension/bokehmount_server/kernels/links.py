@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, Final, Protocol
 
 from jupyter_core.utils import ensure_async
@@ -59,8 +60,8 @@ class OpeningCarrier(OpenCarrier, Protocol):
 
     heard: float
 
-    async def open(self, hello: dict[str, Any]) -> dict[str, Any]:
-        """Exchange who we are."""
+    async def open(self, hello: dict[str, Any], silent: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+        """Exchange who we are; ``silent`` is called while there is no answer, and raises where to wait is of no use."""
 
     async def answers(self) -> bool:
         """Whether the kernel answers at all, though it may know nothing of this link."""
@@ -110,7 +111,7 @@ class Links:
         self._links: dict[str, KernelLink] = {}
         self._opening: dict[str, asyncio.Task[KernelLink]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._reopening: dict[str, asyncio.Task[None]] = {}
+        self._reopening: dict[str, tuple[KernelLink, asyncio.Task[None]]] = {}
 
     @property
     def _closes_unused(self) -> bool:
@@ -129,7 +130,7 @@ class Links:
 
         Raises:
             AppNotFound: there is no such kernel
-            KernelLost: the kernel does not answer, or has not loaded bokehmount
+            KernelLost: the kernel can't be reached, or has not loaded bokehmount
         """
         if kernel_id not in self._kernels:
             raise AppNotFound("this app's kernel has ended: run the app's cell again")
@@ -141,7 +142,13 @@ class Links:
             opening = asyncio.ensure_future(self._open(kernel_id))
             self._opening[kernel_id] = opening
             opening.add_done_callback(lambda _: self._opening.pop(kernel_id, None))
-        return await asyncio.shield(opening)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if opening.cancelled() and not (task is not None and task.cancelling()):
+                raise KernelLost(RESTARTED) from None
+            raise
 
     async def _open(self, kernel_id: str) -> KernelLink:
         opening = await self._open_carrier(self._kernels, kernel_id)
@@ -150,7 +157,7 @@ class Links:
         carrier: OpenCarrier = opening
         lender: Lender | None = None
         try:
-            info = await opening.open(hello)
+            info = await opening.open(hello, partial(self._silent, kernel_id))
             if offer is not None and info.get("socket"):
                 local = await offer.carrier()
                 if local is None:
@@ -182,6 +189,11 @@ class Links:
             self._listener.back(link)
         return link
 
+    async def _silent(self, kernel_id: str) -> None:
+        if not await self._lives(kernel_id):
+            raise KernelLost(GONE)
+        self._listener.fell_silent(kernel_id)
+
     async def _offer(self) -> Offer | None:
         if self._sockets is None:
             return None
@@ -196,9 +208,13 @@ class Links:
 
     def kernel_lost(self, kernel_id: str, why: str) -> None:
         """A kernel was shut down or restarted."""
-        reopening = self._reopening.pop(kernel_id, None)
-        if reopening is not None:
+        opening = self._opening.get(kernel_id)
+        if opening is not None:
+            opening.cancel()
+        if kernel_id in self._reopening:
+            broken, reopening = self._reopening.pop(kernel_id)
             reopening.cancel()
+            self._listener.lost(broken, why)
         link = self._forget(kernel_id)
         if link is not None:
             log.info("bokehmount: link to kernel %s lost: %s", kernel_id, why)
@@ -207,7 +223,7 @@ class Links:
     def _ended(self, link: KernelLink, why: str) -> None:
         self._forget(link.kernel_id)
         if why == LINE_LOST:
-            self._reopening[link.kernel_id] = asyncio.ensure_future(self._reopen(link))
+            self._reopening[link.kernel_id] = link, asyncio.ensure_future(self._reopen(link))
 
     async def _reopen(self, link: KernelLink) -> None:
         """The line broke, and behind it the sessions may live on: try to reach them again."""
@@ -297,8 +313,10 @@ class Links:
 
     async def close(self) -> None:
         """End all links."""
-        for task in (*self._opening.values(), *self._reopening.values()):
-            task.cancel()
+        for opening in self._opening.values():
+            opening.cancel()
+        for _, reopening in self._reopening.values():
+            reopening.cancel()
         for kernel_id in list(self._links):
             self.kernel_lost(kernel_id, "the Jupyter server stops")
         if self._sockets is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from bokehmount.errors import KernelLost
 from bokehmount.link.carrier import Receiver
 from bokehmount.link.messages import Answer, Ask, Part, decode, encode
 from bokehmount.link.stream import pack
+from bokehmount_server.kernels.control_carrier import LINE_LOST, RESTARTED
 from bokehmount_server.kernels.link import KernelLink, LinkListener
 from bokehmount_server.kernels.links import GONE, Links
 from bokehmount_server.kernels.socket_carrier import LocalSockets
+
+Silent = Callable[[], Awaitable[None]]
 
 
 class Kernels(dict[str, Any]):
@@ -30,7 +33,7 @@ class DyingKernel:
     name = "control"
     heard = 0.0
 
-    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
+    async def open(self, hello: Mapping[str, Any], silent: Silent) -> dict[str, Any]:
         offer = hello["socket"]
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(offer["path"])
@@ -103,7 +106,7 @@ class SilentKernel:
         self.receiver: Receiver | None = None
         self.lives: bool | Exception = True
 
-    async def open(self, hello: Mapping[str, Any]) -> dict[str, Any]:
+    async def open(self, hello: Mapping[str, Any], silent: Silent) -> dict[str, Any]:
         return {"apps": []}
 
     async def answers(self) -> bool:
@@ -139,7 +142,7 @@ class Heard(LinkListener):
     def load_changed(self, link: KernelLink, busy: bool) -> None:
         self.told.append(busy)
 
-    def fell_silent(self, link: KernelLink) -> None:
+    def fell_silent(self, kernel_id: str) -> None:
         self.told.append("silent")
 
     def lost(self, link: KernelLink, why: str) -> None:
@@ -172,6 +175,73 @@ def test_a_silent_kernel_is_waited_for_as_long_as_its_process_lives(
             while len(heard.told) < 2:
                 await asyncio.sleep(0.01)
             assert heard.told == ["silent", False] and not link.busy
+        await links.close()
+
+    asyncio.run(main())
+
+
+class StartingKernel(SilentKernel):
+    """Does not say hello yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hello = asyncio.Event()
+
+    async def open(self, hello: Mapping[str, Any], silent: Silent) -> dict[str, Any]:
+        while not self.hello.is_set():
+            await silent()
+            await asyncio.sleep(0.01)
+        return {"apps": []}
+
+
+@pytest.mark.parametrize("outcome", ["answers", "is dead", "is restarted", "nobody waits"])
+def test_a_silent_kernel_is_waited_for_also_before_there_is_a_link(outcome: str) -> None:
+    async def main() -> None:
+        kernel, heard = StartingKernel(), Heard()
+
+        async def opener(kernels: Any, kernel_id: str) -> SilentKernel:
+            return kernel
+
+        links = Links(Kernels(k=kernel), heard, {}, None, opener)
+        waiting = asyncio.ensure_future(links.get("k"))
+        while heard.told != ["silent"] * 3:
+            await asyncio.sleep(0.001)
+        match outcome:
+            case "answers":
+                kernel.hello.set()
+                assert await waiting is links.opened("k")
+            case "is dead":
+                kernel.lives = False
+                with pytest.raises(KernelLost, match="the kernel is gone"):
+                    await waiting
+            case "is restarted":
+                links.kernel_lost("k", RESTARTED)
+                with pytest.raises(KernelLost, match="was restarted"):
+                    await waiting
+            case "nobody waits":
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                kernel.hello.set()
+                assert (await links.get("k")).info == {"apps": []}, "others may still wait"
+        await links.close()
+
+    asyncio.run(main())
+
+
+def test_a_kernel_that_is_restarted_while_its_line_is_broken_is_said_to_be() -> None:
+    async def main() -> None:
+        kernel, heard = SilentKernel(), Heard()
+
+        async def opener(kernels: Any, kernel_id: str) -> SilentKernel:
+            return kernel
+
+        links = Links(Kernels(k=kernel), heard, {}, None, opener)
+        await links.get("k")
+        assert kernel.receiver is not None
+        kernel.receiver.lost(LINE_LOST)
+        links.kernel_lost("k", RESTARTED)
+        assert heard.told == [LINE_LOST, RESTARTED]
         await links.close()
 
     asyncio.run(main())
