@@ -238,7 +238,7 @@ class _Teller(LinkListener):
             if moved is not None:
                 view.tell("moved", reason, url=f"{self._base}kernels/{link.kernel_id}{moved}")
             else:
-                view.tell("ended", reason)
+                self._views.ended(view, reason)
 
     def output(self, link: KernelLink, viewers: Sequence[Viewer], text: str, error: bool) -> None:
         for view in self._looking(link, viewers):

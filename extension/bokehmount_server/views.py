@@ -116,6 +116,11 @@ class Views:
             view.waits, view.run = True, None
             view.tell(state, text)
 
+    def ended(self, view: View, text: str) -> None:
+        """What a view shows has ended; it is told when there is another app in its place."""
+        view.waits, view.run = True, self.run_of(view.kernel_id, view.app)
+        view.tell("ended", text)
+
     def line_broken(self, kernel_id: str, text: str) -> None:
         """A kernel can't be reached for now; its sessions may live on."""
         self._broken[kernel_id] = text

@@ -205,9 +205,12 @@ async def test_the_magic_lists_apps_and_closes_one(browser: Browser, notebook: N
             await status.told("ready")
             await notebook.run("%bokehmount close one")
             await status.told("ended")
-        code, reason = await view.socket.closed()
-        assert code == 4410 and "closed" in reason
-    assert "one:" not in (await notebook.run("%bokehmount")).text
+            code, reason = await view.socket.closed()
+            assert code == 4410 and "closed" in reason
+            assert "one:" not in (await notebook.run("%bokehmount")).text
+            await notebook.run("one = show(sliders, name='one')")
+            await status.told("moved", containing="there again")
+            await notebook.run("one.close()")
     wrong = await notebook.run("%bokehmount close nothing", fails=True)
     assert "nothing" in "".join(str(content) for content in wrong.contents("stream", "error"))
     await notebook.run("two.close(); two.close()")
