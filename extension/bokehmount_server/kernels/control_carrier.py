@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MESSAGE_TYPE: Final = "bokehmount_link"
 
-LINE_LOST: Final = "the connection to the gateway is lost; trying again"
+LINE_LOST: Final = "the connection to the kernel is lost; trying again"
 
 RESTARTED: Final = "the kernel was restarted or has stopped: run the app's cell again"
 
@@ -47,6 +47,7 @@ class ControlCarrier:
     def __init__(self, channel: ControlChannel) -> None:
         self._channel = channel
         self._link = uuid.uuid4().hex
+        self._door: str | None = None
         self._closed = False
         self._flow = Flow(self._send)
         self.heard = time.monotonic()
@@ -98,6 +99,7 @@ class ControlCarrier:
             content = message.content
             if message.msg_type == MESSAGE_TYPE and content.get("link") == self._link and "hello" in content:
                 answer: dict[str, Any] = content["hello"]
+                self._door = content.get("door")
                 return answer
 
     def start(self, receiver: Receiver) -> None:
@@ -118,8 +120,11 @@ class ControlCarrier:
                 self._probed.set_result(None)
             if message.msg_type != MESSAGE_TYPE or content.get("link") != self._link:
                 continue
-            if content.get("unknown"):  # a kernel that started anew, with bokehmount loaded
-                self._receiver.lost(RESTARTED)
+            if content.get(
+                "unknown"
+            ):  # a kernel that has given the link up, or that started anew and loaded bokehmount
+                gave_up = self._door is not None and content.get("door") == self._door
+                self._receiver.lost(LINE_LOST if gave_up else RESTARTED)
                 return
             self.heard = time.monotonic()
             if "taken" in content:

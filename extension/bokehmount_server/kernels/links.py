@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final, Protocol
@@ -103,7 +104,7 @@ class Links:
     ) -> None:
         self._kernels = kernels
         self._listener = listener
-        self._hello = {"bokehmount": __version__, **hello}
+        self._hello = {"bokehmount": __version__, "server": uuid.uuid4().hex, **hello}
         self._sockets = sockets
         self._open_carrier = open_carrier
         self._watch_every = watch
@@ -289,7 +290,7 @@ class Links:
                 heard = link.heard if channel is None else channel.heard
                 if not ping.done() and heard < asked and channel is not None and await channel.answers():
                     await asyncio.wait([ping], timeout=1.0)
-                    if not ping.done():
+                    if not ping.done() and channel.heard < asked:  # nor anything else that is said to this link alone
                         return RESTARTED
                 if ping.done():
                     link.spoke((await ping).result["busy"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ class ControlCarrier:
         link: the link's name
         ident: the server's address on the channel
         parent: the header of the message that opened the link
+        server: names the server and its life, where it says so
         lose: called on the control thread, with the reason, when the server takes nothing any more
     """
 
@@ -52,6 +54,7 @@ class ControlCarrier:
         link: str,
         ident: list[bytes],
         parent: dict[str, Any],
+        server: str | None = None,
         lose: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._kernel = kernel
@@ -61,6 +64,7 @@ class ControlCarrier:
         self._link = link
         self._ident = ident
         self._parent = parent
+        self.server = server
         self._closed = False
         self.receiver: Receiver | None = None
         self.heard = time.monotonic()
@@ -155,6 +159,7 @@ class ControlDoor:
         self._kernel = kernel
         self._opened = opened
         self._carriers: dict[str, ControlCarrier] = {}
+        self._name = uuid.uuid4().hex  # by which a server knows that what it lost is a link, and no kernel
         self._looked = time.monotonic()
         kernel.control_handlers[MESSAGE_TYPE] = self._on_message
 
@@ -171,7 +176,7 @@ class ControlDoor:
             carrier = self._carriers.get(link)
             if carrier is None:
                 unknown = ControlCarrier(self._kernel, link, ident, message["header"])
-                unknown.send_content({"link": link, "unknown": True})
+                unknown.send_content({"link": link, "unknown": True, "door": self._name})
             else:
                 try:
                     carrier.take(content, [bytes(part) for part in message["buffers"]])
@@ -180,13 +185,18 @@ class ControlDoor:
                     self._lose(link, str(error))
 
     def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
-        carrier = ControlCarrier(self._kernel, link, ident, message["header"], lambda why: self._lose(link, why))
+        server = hello.get("server")
+        carrier = ControlCarrier(
+            self._kernel, link, ident, message["header"], server, lambda why: self._lose(link, why)
+        )
         answer, carrier.receiver = self._opened(carrier, hello)
-        self._lose(link, "the server opened it anew")
+        for earlier, known in tuple(self._carriers.items()):  # over a line that broke, which nobody tells us
+            if earlier == link or (server is not None and known.server == server):
+                self._lose(earlier, "the server opened it anew")
         if carrier.receiver is not None:
             self._carriers[link] = carrier
         # now, on this thread: the server takes an answer to its next message for the sign that we are not here
-        carrier.send_now({"link": link, "hello": answer})
+        carrier.send_now({"link": link, "hello": answer, "door": self._name})
 
     def _lose(self, link: str, why: str) -> None:
         carrier = self._carriers.pop(link, None)

@@ -94,9 +94,26 @@ def test_a_server_that_comes_back_late_is_told_that_its_link_is_unknown(clock: S
         kernel.door.lose_silent()
     kernel.said.clear()
     kernel.hears("slept", b"ping")
-    assert kernel.said == [{"link": "slept", "unknown": True}]
+    (told,) = kernel.said
+    assert (told["link"], told["unknown"]) == ("slept", True)
     kernel.hears("slept again", hello={})
-    assert kernel.said[1:] == [{"link": "slept again", "hello": {"to": {}}}]
+    again = kernel.said[1]
+    assert (again["link"], again["hello"]) == ("slept again", {"to": {}})
+    assert told["door"] == again["door"] != Kernel().door._name, "it is the link that is gone, and no kernel"
+
+
+def test_a_server_that_opens_its_link_anew_has_given_up_the_one_before(clock: SimpleNamespace) -> None:
+    kernel = Kernel()
+    kernel.hears("before", hello={"server": "one"})
+    kernel.hears("of another", hello={"server": "two"})
+    kernel.hears("of nobody", hello={})
+    carrier = kernel.carriers[0]
+    while not carrier.is_full:
+        carrier.send([bytes(100_000)])
+    kernel.hears("now", hello={"server": "one"})
+    before, *others = kernel.receivers
+    assert before.lost_because == ["the server opened it anew"] and not carrier.is_full, "nobody waits for it"
+    assert [receiver.lost_because for receiver in others] == [[], [], []]
 
 
 def test_a_goodbye_ends_a_link_once(clock: SimpleNamespace) -> None:
@@ -146,7 +163,7 @@ def test_a_server_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.Mo
     (receiver,) = kernel.receivers
     assert len(receiver.lost_because) == 1 and "taken nothing" in receiver.lost_because[0]
     kernel.hears("far", b"ping")
-    assert kernel.said[-1] == {"link": "far", "unknown": True}
+    assert kernel.said[-1]["unknown"]
 
 
 def test_a_main_thread_that_waits_goes_on_when_the_server_leaves() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bokehmount.errors import KernelLost
 from bokehmount.link.messages import PROTOCOL, Part
-from bokehmount_server.kernels.control_carrier import MESSAGE_TYPE, ControlCarrier
+from bokehmount_server.kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED, ControlCarrier
 from bokehmount_server.kernels.control_channel import ControlMessage
 
 
@@ -94,5 +94,43 @@ def test_a_kernel_that_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
         asked = len(opening.channel.sent)
         await asyncio.sleep(0.05)
         assert len(opening.channel.sent) == asked
+
+    asyncio.run(main())
+
+
+class Lost:
+    """Hears why a link is lost."""
+
+    def __init__(self) -> None:
+        self.why: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def received(self, parts: Sequence[Part]) -> None:
+        raise AssertionError("nothing is sent")
+
+    def lost(self, why: str) -> None:
+        self.why.set_result(why)
+
+
+async def _unused() -> None:
+    raise AssertionError("it answers at once")
+
+
+@pytest.mark.parametrize(("door", "why"), [("the same", LINE_LOST), ("another", RESTARTED), (None, RESTARTED)], ids=str)
+def test_a_kernel_that_gave_a_link_up_was_not_restarted(door: str | None, why: str) -> None:
+    async def main() -> None:
+        channel = Channel()
+        carrier = ControlCarrier(channel)
+        opened = asyncio.ensure_future(carrier.open({}, _unused))
+        while not channel.sent:
+            await asyncio.sleep(0)
+        link = channel.sent[0][1]["link"]
+        hello = {"link": link, "hello": {"protocol": PROTOCOL}, "door": "the same"}
+        await channel.coming.put(ControlMessage(MESSAGE_TYPE, "", hello, ()))
+        await opened
+        lost = Lost()
+        carrier.start(lost)
+        unknown = {"link": link, "unknown": True, **({} if door is None else {"door": door})}
+        await channel.coming.put(ControlMessage(MESSAGE_TYPE, "", unknown, ()))
+        assert await lost.why == why
 
     asyncio.run(main())

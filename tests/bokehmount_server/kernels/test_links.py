@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,35 @@ def test_a_kernel_that_is_restarted_while_its_line_is_broken_is_said_to_be() -> 
         kernel.receiver.lost(LINE_LOST)
         links.kernel_lost("k", RESTARTED)
         assert heard.told == [LINE_LOST, RESTARTED]
+        await links.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_heard", [True, False], ids=["its own words come too", "only what any kernel says"])
+def test_a_kernel_whose_answer_waits_behind_a_large_message_was_not_restarted(
+    is_heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What any kernel answers goes past what the link sends, which has a pace."""
+
+    class Late(SilentKernel):
+        async def answers(self) -> bool:
+            if is_heard:
+                self.heard = time.monotonic()
+            return True
+
+    monkeypatch.setattr("bokehmount_server.kernels.links._PATIENCE", 0.04)
+
+    async def main() -> None:
+        kernel, heard = Late(), Heard()
+
+        async def opener(kernels: Any, kernel_id: str) -> SilentKernel:
+            return kernel
+
+        links = Links(Kernels(k=kernel), heard, {}, None, opener, watch=0.01)
+        await links.get("k")
+        await asyncio.sleep(1.3)
+        assert heard.told[-1:] == (["silent"] if is_heard else [RESTARTED])
         await links.close()
 
     asyncio.run(main())
