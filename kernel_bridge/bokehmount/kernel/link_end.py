@@ -44,6 +44,7 @@ from ..link.messages import (
     encode,
     raw,
 )
+from ..link.stream import MAX_MESSAGE
 from ..page import Place
 from ..tokens import RequestInfo
 from .gate import MainGate
@@ -280,7 +281,11 @@ class LinkEnd:
     # To the server, on any thread ------------------------------------------------------------------------------------
 
     def _send(self, message: LinkMessage) -> None:
-        self._carrier.send(encode(message))
+        parts = encode(message)
+        size = sum(map(len, parts))
+        if size > MAX_MESSAGE:
+            raise ProtocolError(f"this app sends {size:,} bytes at once, over the limit of {MAX_MESSAGE:,}")
+        self._carrier.send(parts)
 
     def _fail(self, ask: Ask, error: Exception) -> None:
         if not isinstance(error, BokehMountError):
@@ -307,7 +312,10 @@ class LinkEnd:
     def _pass_on(self, connections: Sequence[KernelConnection], writes: Writes) -> None:
         for connection in connections:
             connection.shortcut.pass_on()
-        self._send(Send([connection.number for connection in connections], writes))
+        try:
+            self._send(Send([connection.number for connection in connections], writes))
+        except ProtocolError as error:  # it would end the link, with all views of this kernel
+            self._main.call_soon_threadsafe(self.close_connections, connections, CloseCode.TOO_BIG, str(error))
 
     def close_connections(
         self, connections: Sequence[KernelConnection], code: CloseCode, reason: str, moved: str | None = None

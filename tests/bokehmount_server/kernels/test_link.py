@@ -677,3 +677,20 @@ async def test_a_busy_kernel_is_told_of(rig: Rig) -> None:
     rig.link.received(encode(Load(False)))
     assert not rig.link.busy
     assert rig.link.carrier_name == "memory"
+
+
+@linked
+async def test_what_is_too_large_for_a_link_ends_the_view_that_would_have_it_and_no_other(rig: Rig) -> None:
+    first, second = await rig.look(), await rig.look("s2")
+    large = next(session for session in rig.kernel.sessions if session.id == "s1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bokehmount.kernel.link_end.MAX_MESSAGE", 100_000)
+        large.document.roots[0].tags = ["x" * 200_000]
+        await until(lambda: first.ended, "its end")
+        ((code, why),) = first.ended
+        assert code == CloseCode.TOO_BIG and "over the limit of 100,000" in why
+        again = BrowserSocket()
+        await rig.link.connect("/sliders", opening("s1"), again)
+        rig.link.receive(again, wire.encode(wire.pull_doc()))
+        await until(lambda: again.ended, "its end too")
+    assert not second.ended and (await rig.link.ask("ping")).result == {"busy": False}
