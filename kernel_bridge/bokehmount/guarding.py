@@ -36,7 +36,8 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
     for model in document.models:  # Bokeh does so only when a model joins its Document, not when a callback is added
         if model._event_callbacks:
             model._update_event_callbacks()
-    notify_change, notify_event = manager.notify_change, manager.notify_event
+    notify_change, notify_event, unhold = manager.notify_change, manager.notify_event, manager.unhold
+    held: list[BaseException] = []  # what is raised when a hold ends, as the callbacks are called only then
     event_callbacks = manager.event_callbacks_for_event_name
 
     def changed(
@@ -46,7 +47,7 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
             model._update_event_callbacks()
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
-        raised: list[BaseException] = []
+        raised: list[BaseException] = [] if manager.hold_value is None else held
         with CurdocPutBack():
             notify_change(
                 model,
@@ -57,7 +58,8 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
                 setter,
                 partial(_each, guard, callbacks, (attr, old, new), raised) if callbacks else None,
             )
-        _raise_first(raised)
+        if raised is not held:
+            _raise_first(raised)
 
     def happened(model: Model, event: ModelEvent, callback_invoker: Any) -> None:
         callbacks = tuple(model._event_callbacks.get(event.event_name, ())) if _is_about(event, model) else ()
@@ -68,10 +70,23 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
             notify_event(model, event, partial(_each, guard, callbacks, (event,), raised))
         _raise_first(raised)
 
+    def released() -> None:
+        try:
+            with CurdocPutBack():
+                unhold()
+        finally:
+            raised, held[:] = held[:], []
+        _raise_first(raised)
+
     def guarded(event_name: str) -> tuple[Callable[..., None], ...]:
         return tuple(partial(guard, callback) for callback in event_callbacks(event_name))
 
-    ours = {"notify_change": changed, "notify_event": happened, "event_callbacks_for_event_name": guarded}
+    ours = {
+        "notify_change": changed,
+        "notify_event": happened,
+        "event_callbacks_for_event_name": guarded,
+        "unhold": released,
+    }
     vars(manager).update(ours)  # on this instance only
 
     def undo() -> None:

@@ -601,8 +601,14 @@ class ServerSession:
                 outlet = connection.outlet
                 key = (id(outlet), *map(id, messages))
                 groups.setdefault(key, (outlet, [], messages))[1].append(connection)
+        interrupted: BaseException | None = None
         for outlet, connections, messages in groups.values():
-            outlet.deliver(connections, messages)
+            try:
+                outlet.deliver(connections, messages)
+            except BaseException as error:  # who interrupts a wait for one does not want the others' changes lost
+                interrupted = interrupted or error
+        if interrupted is not None:
+            raise interrupted
 
     def _reply(self, connection: Connection, message: Message) -> None:
         """Answer, together with what the request caused, when what is being done is done."""

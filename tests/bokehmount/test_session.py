@@ -770,6 +770,45 @@ async def test_an_error_of_a_callback_in_a_cells_own_edit_is_the_cells(rig: Rig)
 
 
 @lived
+async def test_an_error_of_a_callback_whose_change_was_held_is_the_cells_that_lets_go(rig: Rig) -> None:
+    def fails(attr: str, old: Any, new: Any) -> None:
+        raise ValueError(f"no {new}")
+
+    rig.slider.on_change("value", fails)
+    browser = rig.browser()
+    rig.document.hold()
+    rig.slider.value = 5
+    rig.div.text = "held"
+    with pytest.raises(ValueError, match="no 5"):
+        rig.document.unhold()
+    rig.document.unhold()
+    await turns()
+    browser.outlet.pass_on()
+    assert state(browser.document) == state(rig.document), "and no change is lost"
+    with pytest.raises(ValueError, match="no 6"):
+        rig.slider.value = 6
+
+
+@lived
+async def test_an_interrupt_while_one_outlet_takes_its_time_loses_nothing_for_the_others(rig: Rig) -> None:
+    class Slow(Wire):
+        def deliver(self, connections: Any, messages: Any) -> None:
+            super().deliver(connections, messages)
+            if self.is_full:
+                raise KeyboardInterrupt
+
+    outlets = [Slow(), Slow(), Slow()]
+    browsers = [rig.browser(outlet) for outlet in outlets]
+    for outlet in outlets:
+        outlet.is_full = True
+    with pytest.raises(KeyboardInterrupt):
+        rig.slider.value = 5
+    for browser in browsers:
+        browser.outlet.pass_on()
+        assert value_of(browser, "slider", "value") == 5
+
+
+@lived
 async def test_an_interrupt_of_a_callback_in_a_cells_own_edit_stops_the_others_and_loses_no_change(rig: Rig) -> None:
     def interrupted(attr: str, old: Any, new: Any) -> None:
         raise KeyboardInterrupt
