@@ -217,7 +217,7 @@ class ApplicationContext:
         self._pending: dict[str, asyncio.Future[ServerSession]] = {}
         self._spent: dict[int, None] = {}  # hashes of tokens whose session was seen and has ended, the oldest first
         self._ends = 0
-        self._late: set[asyncio.Task[bool]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
 
     @property
     def application(self) -> Application:
@@ -362,10 +362,11 @@ class ApplicationContext:
                 application.initialize_document(document)
             raise_failures(application)
         except CALLBACK_ERRORS as error:
-            await self._run_destroyed_hooks(application, context, document)
-            raise self._not_made(error, lifecycle) from error
+            failure = self._not_made(error, lifecycle)
+            await self._run_last_hooks(application, context, document)
+            raise failure from error
         if self._ends != ends:
-            await self._run_destroyed_hooks(application, context, document)
+            await self._run_last_hooks(application, context, document)
             raise SessionEnded("the app was ended while this session began")
         session = self._make_session(session_id, document, io_loop=self._loop, token=token, stage=self.stage)
         return self._hold(session, application, context, lifecycle)
@@ -448,7 +449,7 @@ class ApplicationContext:
                 ending.add_done_callback(self._late_ended)
         return [held.session for held in due if held.session.destroyed]
 
-    def _late_ended(self, ending: asyncio.Task[bool]) -> None:
+    def _late_ended(self, ending: asyncio.Task[Any]) -> None:
         self._late.discard(ending)
         self._note_ended((ending,))
 
@@ -467,20 +468,24 @@ class ApplicationContext:
         """End all sessions; those that are being made don't come to be.
 
         Args:
-            patience: seconds to wait for sessions that are at work, which then end without their hooks; None for as
-                long as it takes
+            patience: seconds to wait for sessions that are at work, whose work is then cancelled; None for as long as
+                it takes
         """
         self._ends += 1
         endings = {asyncio.ensure_future(self.end(session)): session for session in self.sessions}
         if not endings:
             return
         done, late = await asyncio.wait(endings, timeout=patience)
+        cut = [self._held.pop(endings[ending].id, None) for ending in late]
         for ending in late:
             ending.cancel()
-            self._held.pop(endings[ending].id, None)
             endings[ending].destroy()
         if late:
-            log.warning("sessions of %s were still at work and ended without their hooks: %d", self._url, len(late))
+            log.warning("sessions of %s were ended while they were still at work: %d", self._url, len(late))
+        hooks = [
+            self._run_last_hooks(held.application, held.context, held.document) for held in cut if held is not None
+        ]
+        await asyncio.gather(*hooks)
         self._note_ended(done)
 
     async def _discard(self, held: _Held, *, only_if_idle: bool) -> bool:
@@ -505,6 +510,13 @@ class ApplicationContext:
         await self._run_destroyed_hooks(held.application, held.context, held.document)
         self._unload_replaced(held.application)
         return True
+
+    async def _run_last_hooks(self, application: Application, context: BokehSessionContext, document: Document) -> None:
+        """The hooks of a session that did not come about, or was cut short; nobody waits for those that hang."""
+        ending = asyncio.ensure_future(self._run_destroyed_hooks(application, context, document))
+        if not (await asyncio.wait([ending], timeout=_HANGING))[0]:
+            self._late.add(ending)
+            ending.add_done_callback(self._late_ended)
 
     async def _run_destroyed_hooks(
         self, application: Application, context: BokehSessionContext, document: Document

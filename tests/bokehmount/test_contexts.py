@@ -153,11 +153,12 @@ def test_the_end_waits_only_so_long_for_a_session_that_is_at_work() -> None:
         context = context_of(hello, stage)
         ended: list[str] = []
         busy, idle = await made(context, "busy"), await made(context, "idle")
-        idle.document.on_session_destroyed(lambda _: ended.append("idle"))
+        for session in (busy, idle):
+            session.document.on_session_destroyed(lambda session_context: ended.append(session_context.id))
         work = asyncio.ensure_future(busy.with_document_locked(asyncio.sleep, 60))
         await turns()
         await asyncio.wait_for(context.end_all(0.05), 5)
-        assert ended == ["idle"] and busy.destroyed and idle.destroyed and list(context.sessions) == []
+        assert ended == ["idle", "busy"] and busy.destroyed and idle.destroyed and list(context.sessions) == []
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
@@ -418,6 +419,25 @@ def test_an_app_that_raises_or_is_ended_while_it_begins_ends_what_it_began() -> 
         with pytest.raises(SessionEnded):
             await made(context, "s2")
         assert gone == ["s1", "s2"] and slow.ran == ["destroyed"]
+
+    run(main)
+
+
+def test_a_hook_that_hangs_holds_up_nobody_whose_app_has_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(Hooks):
+        async def on_session_destroyed(self, session_context: Any) -> None:
+            await asyncio.Event().wait()
+
+    def app(document: Document) -> None:
+        raise ValueError("no")
+
+    async def main() -> None:
+        monkeypatch.setattr("bokehmount.contexts._HANGING", 0.05)
+        stage = Remembering()
+        context = context_of(app, stage, Hanging())
+        with pytest.raises(AppError, match="no"):
+            await asyncio.wait_for(made(context), 5)
+        assert len(stage.errors) == 1
 
     run(main)
 
