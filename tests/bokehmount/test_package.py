@@ -111,6 +111,8 @@ def test_each_error_tells_a_browser_why() -> None:
         ({"height": "100"}, "height='100'"),
         ({"height": True}, "height=True"),
         ({"width": 1.5}, "width=1.5"),
+        ({"width": float("nan")}, "width=nan: give a whole number"),
+        ({"height": float("inf")}, "height=inf: give a whole number"),
         ({"new": "window"}, "new='window'"),
     ],
 )

@@ -180,10 +180,9 @@ class Bridge:
 
     def _make_stage(self, shown: Shown) -> CellStage:
         def listen(text: str, error: bool) -> None:
-            if shown.app is not None:
-                connections = self.host.connections_of(shown.app)
-                for link in self.links:
-                    link.output(connections, text, error=error)  # type: ignore[arg-type]
+            connections = self.registry.connections_of(shown)
+            for link in self.links:
+                link.output(connections, text, error=error)  # type: ignore[arg-type]
 
         return CellStage(self._shell, cell_of(self._shell), listen)
 

@@ -78,6 +78,12 @@ class Slots:
         self._latest[where.cell] = (where.run, index + 1)
         return Slot(where.cell, index)
 
+    def give_back(self, where: CellRun) -> None:
+        """What this run took last is not filled after all."""
+        run, count = self._latest[where.cell]
+        if run == where.run:
+            self._latest[where.cell] = (run, count - 1)
+
     def left_over(self, where: CellRun, filled: list[Slot]) -> list[Slot]:
         """Those of these places that an earlier run of this cell filled and this one, which has ended, did not."""
         run, count = self._latest.get(where.cell, ("", 0))

@@ -35,6 +35,9 @@ MakeStage = Callable[["Shown"], Stage]
 _PATIENCE: Final = 2.0
 """Seconds that the end of all apps waits for sessions that are at work."""
 
+_LEAVE: Final = 60.0
+"""Seconds that a session may still be at work, as in a callback that awaits, when its app is over."""
+
 
 @dataclass(eq=False)
 class Shown:
@@ -45,6 +48,7 @@ class Shown:
         title: what people call it
         slot: the place in its cell; None for an app that its user named
         run: the execution that showed it
+        stage: where its callbacks run
     """
 
     path: str
@@ -52,6 +56,7 @@ class Shown:
     slot: Slot | None
     run: CellRun
     app: App | None = None
+    stage: Stage | None = None
 
     @property
     def sessions(self) -> list[ServerSession]:
@@ -109,7 +114,14 @@ class Registry:
         """
         slot = self._slots.take(run) if name is None else None
         path = checked_path(name) if name is not None else self._path_of(source, slot)
-        shown = Shown(path, source.title, slot, run)
+        try:
+            return self._show(source, Shown(path, source.title, slot, run))
+        except BaseException:
+            if slot is not None:  # what is shown in its stead is the cell's app then
+                self._slots.give_back(run)
+            raise
+
+    def _show(self, source: Source, shown: Shown) -> Shown:
         if source.model is not None:
             # before what it replaces is taken out: where that shows the same Document, its session goes on
             shown.app = self._app_of_model(shown, source.model, self._document_for(source.model))
@@ -119,11 +131,11 @@ class Registry:
             # before what it replaces is taken out, which goes on where this raises
             context = self._context(shown, _renewed(source.application, source.files), source.owns_models)
             replaced = self._take_out(shown)
-            shown.app = App(path, context, source.title)
-        self._shown[path] = shown
+            shown.app = App(shown.path, context, source.title)
+        self._shown[shown.path] = shown
         self.host.add(shown.app)
         for earlier in replaced:
-            self._end(earlier, "its cell was run again", moved=path)
+            self._end(earlier, "its cell was run again", moved=shown.path)
         return shown
 
     def _path_of(self, source: Source, slot: Slot | None) -> str:
@@ -190,7 +202,7 @@ class Registry:
             self._start(self._end_context(app.context))
 
     async def _end_context(self, context: ApplicationContext) -> None:
-        await context.end_all()
+        await context.end_all(_LEAVE)
         context.run_unload_hook()
 
     def _start(self, work: Any) -> None:
@@ -205,12 +217,16 @@ class Registry:
             application,
             self._loop,  # type: ignore[arg-type]  # a session takes either kind of loop
             url=shown.path,
-            stage=self._make_stage(shown),
+            stage=self._set_stage(shown),
             make_session=partial(self._session, shown.title, owns_models),
             reads_requests=True,
         )
         context.run_load_hook()
         return context
+
+    def _set_stage(self, shown: Shown) -> Stage:
+        shown.stage = stage = self._make_stage(shown)
+        return stage
 
     def _session(self, title: str, owns_models: bool, session_id: ID, document: Document, **more: Any) -> ServerSession:
         if document.title == DEFAULT_TITLE:  # what stands on its tab
@@ -221,7 +237,8 @@ class Registry:
 
     def _document_for(self, model: Model) -> Document:
         """The Document in which a model and all that it refers to shall live: that in which they live, or a new one."""
-        _leave_default_document(model)
+        if not self._apps_of(curstate().document):  # else there are views of what is in it
+            _leave_default_document(model)
         found = {id(part.document): part.document for part in model.references() if part.document is not None}
         if not found:
             return Document()
@@ -271,9 +288,7 @@ class Registry:
         sharing = self._apps_of(document)
         if sharing and sharing[0].app is not None:
             context, session_id = sharing[0].app.context, sharing[0].app.shared_session
-            context.stage = self._make_stage(shown)  # the cell that showed it last
-            for session in context.sessions:
-                session.stage = context.stage
+            _run_on(context, self._set_stage(shown))  # the cell that showed it last
         else:
             context, session_id = self._context(shown, Application()), generate_session_id(signed=False)
             context.adopt(session_id, document)
@@ -281,17 +296,36 @@ class Registry:
 
     def _leave_document(self, app: App) -> None:
         """An app of a model is over: the model leaves the Document unless another app shows it there."""
-        sharing = [
-            other.app for other in self._shown.values() if other.app is not None and other.app.context is app.context
-        ]
+        sharing = self._beside(app)
         session = app.context.living(app.shared_session or "")
         if session is None:
             return
-        if app.root is not None and all(other.root is not app.root for other in sharing):
+        if app.root is not None and all(other.app is None or other.app.root is not app.root for other in sharing):
             session.document.remove_root(app.root)
         if not sharing:
             session.document.clear()
             self._start(self._end_context(app.context))
+        elif sharing[-1].stage is not None:
+            _run_on(app.context, sharing[-1].stage)
+
+    def _beside(self, app: App) -> list[Shown]:
+        """What is shown of the same context: the app itself, and those that share its Document."""
+        return [
+            shown for shown in tuple(self._shown.values()) if shown.app is not None and shown.app.context is app.context
+        ]
+
+    def connections_of(self, shown: Shown) -> list[Connection]:
+        """Who looks at an app, or at another that shares its Document.  Safe on any thread."""
+        beside = self._beside(shown.app) if shown.app is not None else []
+        return [
+            connection for each in beside if each.app is not None for connection in self.host.connections_of(each.app)
+        ]
+
+
+def _run_on(context: ApplicationContext, stage: Stage) -> None:
+    context.stage = stage
+    for session in context.sessions:
+        session.stage = stage
 
 
 def _leave_default_document(model: Model) -> None:

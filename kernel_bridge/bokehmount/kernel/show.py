@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,6 @@ def show(
 def _pixels(what: str, value: float | None) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or value <= 0 or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < inf or value != int(value):
         raise ValueError(f"{what}={value!r}: give a whole number of pixels above 0, or None")
     return int(value)

@@ -100,6 +100,19 @@ def other(doc: Document) -> None:
 
 
 @with_rig
+async def test_what_is_shown_in_the_stead_of_what_can_not_be_has_its_place(rig: Rig) -> None:
+    def broken() -> Application:
+        raise ValueError("no")
+
+    (placed,) = rig.cell(hello)
+    run = CellRun("c1", "again")
+    with pytest.raises(ValueError, match="no"):
+        rig.registry.show(Source("app", application=broken), None, run)
+    instead = rig.registry.show(source_of(other), None, run)
+    assert instead.slot == placed.slot and rig.paths == [instead.path]
+
+
+@with_rig
 async def test_an_app_goes_on_where_what_shall_replace_it_can_not_be_made(rig: Rig) -> None:
     def broken() -> Application:
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
@@ -311,6 +324,20 @@ async def test_all_views_of_a_model_share_its_document(rig: Rig) -> None:
         rig.host.disconnect(viewer, lost=False)
     await rig.registry.expire(0, 0)
     assert roots_of(shown) == [slider], "a model lives as long as its app, seen or not"
+
+
+@with_rig
+async def test_what_a_shared_model_prints_is_told_where_it_is_shown(rig: Rig) -> None:
+    slider = Slider(start=0, end=9, value=0)
+    (first,) = rig.cell(slider)
+    (second,) = rig.cell(slider, cell="c2")
+    viewers = {await rig.look(first), await rig.look(second)}
+    assert set(rig.registry.connections_of(first)) == set(rig.registry.connections_of(second)) == viewers
+    (session,) = first.sessions
+    assert session.stage is second.stage, "the cell that showed it last"
+    rig.registry.close(second.path)
+    assert session.stage is first.stage is not None
+    assert len(rig.registry.connections_of(first)) == 1
 
 
 @with_rig
@@ -542,3 +569,15 @@ def test_a_figure_in_a_panel_object_stays_whole_when_one_of_its_views_is_closed(
     """In a process of its own: Panel changes Bokeh for all that runs after it."""
     run = subprocess.run([sys.executable, "-c", PANEL], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+@with_rig
+async def test_stock_show_of_something_else_leaves_views_of_the_default_document_as_they_are(rig: Rig) -> None:
+    one, apart = (Slider(start=0, end=9, value=0) for _ in range(2))
+    with default_document(one) as default:
+        (shown,) = rig.cell(one)
+        viewer = await rig.look(shown)
+        default.add_root(apart)
+        (again,) = rig.cell(one, cell="c2")
+        assert one.document is default and again.sessions == shown.sessions
+        assert list(again.sessions[0].connections) == [viewer]
