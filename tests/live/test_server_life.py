@@ -218,6 +218,7 @@ from bokeh.io import curdoc
 from bokeh.models.widgets import Div
 async def work():
     await asyncio.sleep(3600)
+curdoc().on_session_destroyed(lambda context: print("its hook has run"))
 curdoc().add_root(Div(text="at work"))
 curdoc().add_next_tick_callback(work)
 """
@@ -231,7 +232,8 @@ async def test_a_server_with_a_session_at_work_ends_all_the_same(tmp_path: Path)
         browser = await Browser(server).log_in()
         assert (await browser.page("bokeh/at_work")).status == 200
         await asyncio.to_thread(server.stop)
-    assert "sessions of /at_work were still at work and ended without their hooks: 1" in server.log.read_text()
+    said = server.log.read_text()
+    assert "sessions of /at_work were ended while they were still at work: 1" in said and "its hook has run" in said
 
 
 async def refused(browser: Browser, path: str, token: str) -> None:
