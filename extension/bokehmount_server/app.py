@@ -19,13 +19,14 @@ from tornado.ioloop import IOLoop
 from traitlets import Any as AnyValue
 from traitlets import Bool, Bytes, Dict, Float, Integer, List, TraitError, Unicode, default, validate
 
+from bokehmount.link.messages import MESSAGE_TYPE
 from bokehmount.tokens import Tokens
 
 from .door import Viewer
 from .jupyter_apps import AppsHandler, HostedApps, IndexHandler, check_free
 from .jupyter_base import JupyterSocket
 from .kernel_handlers import KernelSite, kernel_routes
-from .kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED
+from .kernels.control_carrier import LINE_LOST, RESTARTED
 from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, Links
 from .kernels.socket_carrier import LocalSockets
@@ -125,7 +126,7 @@ class BokehMount(ExtensionApp):
         if MESSAGE_TYPE not in untracked:  # what we say to a kernel is not its user's activity
             self.kernels.untracked_message_types = [*untracked, MESSAGE_TYPE]
         sockets = LocalSockets(server.runtime_dir) if self.local_sockets and hasattr(socket, "AF_UNIX") else None
-        self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets)
+        self.links = Links(self.kernels, _Teller(self.views, base), hello, sockets, patience=self.linger_lost)
         self.site = KernelSite(self.links, self.views, policy, base, self._user_was_active)
         self.hosted = HostedApps(
             self._applications(),

@@ -14,15 +14,13 @@ from bokehmount import __version__
 from bokehmount.errors import KernelLost, ProtocolError
 from bokehmount.link.carrier import Receiver
 from bokehmount.link.flow import Flow
-from bokehmount.link.messages import PROTOCOL, Part
+from bokehmount.link.messages import MESSAGE_TYPE, PROTOCOL, Part
 
 from .control_channel import ChannelClosed, ControlChannel
 
-__all__ = ("LINE_LOST", "MESSAGE_TYPE", "RESTARTED", "ControlCarrier")
+__all__ = ("LINE_LOST", "RESTARTED", "ControlCarrier")
 
 log = logging.getLogger(__name__)
-
-MESSAGE_TYPE: Final = "bokehmount_link"
 
 LINE_LOST: Final = "the connection to the kernel is lost; trying again"
 
@@ -127,9 +125,6 @@ class ControlCarrier:
                 self._receiver.lost(LINE_LOST if gave_up else RESTARTED)
                 return
             self.heard = time.monotonic()
-            if "taken" in content:
-                self._flow.taken(int(content["taken"]))
-                continue
             try:
                 parts = self._flow.take(content, message.buffers)
             except ProtocolError as error:

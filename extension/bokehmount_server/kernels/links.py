@@ -33,8 +33,8 @@ _PATIENCE: Final = 10.0
 """Seconds after which a silent kernel's views are told.  Its control thread answers within 10 ms, also while a cell
 runs, unless a library keeps Python to itself (its interpreter lock), as some do while they sort, parse or merge."""
 
-_REOPENING: Final = 300.0
-"""Seconds for which a broken line is tried again: as long as sessions wait for views that are lost."""
+_LAST_WORD: Final = 1.0
+"""Seconds for an answer that is on its way, after a later one has come that went past it."""
 
 
 class Kernels(Protocol):
@@ -87,10 +87,12 @@ class Links:
     Args:
         kernels: the kernel manager
         listener: hears what happens on all links
-        hello: what each kernel is told of this server: its version and how long sessions linger
+        hello: what each kernel is told of this server, such as how long sessions linger
         sockets: local sockets for kernels of this machine; None where links are to stay on the kernels' own channels
         open_carrier: makes the carrier over which a link opens
         watch: seconds between two looks whether a kernel still answers
+        patience: seconds for which a broken line is tried again, and one kept open at which nobody looks: as long as
+            sessions wait for views that are lost
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Links:
         sockets: LocalSockets | None = None,
         open_carrier: CarrierOpener = open_control_carrier,
         watch: float = 5.0,
+        patience: float = 300.0,
     ) -> None:
         self._kernels = kernels
         self._listener = listener
@@ -108,6 +111,7 @@ class Links:
         self._sockets = sockets
         self._open_carrier = open_carrier
         self._watch_every = watch
+        self._patience = patience
         self._cache = AssetCache()
         self._links: dict[str, KernelLink] = {}
         self._opening: dict[str, asyncio.Task[KernelLink]] = {}
@@ -228,7 +232,7 @@ class Links:
 
     async def _reopen(self, link: KernelLink) -> None:
         """The line broke, and behind it the sessions may live on: try to reach them again."""
-        pause, end = 1.0, time.monotonic() + _REOPENING
+        pause, end = 1.0, time.monotonic() + self._patience
         while True:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 15.0)
@@ -257,7 +261,7 @@ class Links:
             await asyncio.sleep(self._watch_every)
             if not self._closes_unused or link.viewers or link.is_asked or self._listener.is_awaited(link):
                 used = time.monotonic()
-            elif time.monotonic() - used > self._hello.get("linger_lost", 0.0):
+            elif time.monotonic() - used > self._patience:
                 self.kernel_lost(link.kernel_id, "nobody looks at its apps")
                 return
             if link.kernel_id not in self._kernels:
@@ -289,7 +293,7 @@ class Links:
                 await asyncio.wait([ping], timeout=_PATIENCE / 4)
                 heard = link.heard if channel is None else channel.heard
                 if not ping.done() and heard < asked and channel is not None and await channel.answers():
-                    await asyncio.wait([ping], timeout=1.0)
+                    await asyncio.wait([ping], timeout=_LAST_WORD)
                     if not ping.done() and channel.heard < asked:  # nor anything else that is said to this link alone
                         return RESTARTED
                 if ping.done():

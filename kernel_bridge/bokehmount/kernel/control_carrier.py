@@ -19,13 +19,11 @@ from typing import Any, Final
 from ..errors import ProtocolError
 from ..link.carrier import Receiver
 from ..link.flow import Flow, Words
-from ..link.messages import Part, Parts
+from ..link.messages import MESSAGE_TYPE, Part, Parts
 
-__all__ = ("MESSAGE_TYPE", "ControlCarrier", "ControlDoor")
+__all__ = ("ControlCarrier", "ControlDoor")
 
 log = logging.getLogger(__name__)
-
-MESSAGE_TYPE: Final = "bokehmount_link"
 
 SILENCE: Final = 60.0
 """Seconds after which a server that says nothing is gone; one that lives asks every 5 s whether we do."""
@@ -103,11 +101,9 @@ class ControlCarrier:
         """
         self.heard = time.monotonic()
         with self._changed:
-            if "taken" in content:
-                self._flow.taken(int(content["taken"]))
-                self._changed.notify_all()
-                return
             whole = self._flow.take(content, parts)
+            if "taken" in content:
+                self._changed.notify_all()
         if whole is not None and self.receiver is not None:
             self.receiver.received(whole)
 

@@ -35,8 +35,7 @@ class Flow:
     """What one end of a link sends and takes.
 
     Args:
-        write: gives a piece and its words to the channel; it comes out at the far end's `take`, and what has the word
-            "taken" at its `taken`
+        write: gives a piece and its words to the channel; they come out at the far end's `take`
     """
 
     def __init__(self, write: Callable[[Words, Parts], None]) -> None:
@@ -71,20 +70,25 @@ class Flow:
         while self._waiting:
             self._pass(*self._waiting.popleft())
 
-    def taken(self, count: int) -> None:
-        """The far end says that it has taken so many bytes in all."""
-        self._arrived = count
-        self._go_on()
-
     def take(self, words: Mapping[str, Any], parts: Sequence[Part]) -> Sequence[Part] | None:
-        """Take what came.
+        """Take what came: a message, a piece of one, or the word that the far end has taken so many bytes in all.
 
         Returns:
-            a message's parts, or None where more of it is to come
+            a message's parts, or None where there is none, or more of it is to come
 
         Raises:
-            ProtocolError: the pieces are not a message's
+            ProtocolError: it is nothing of these
         """
+        try:
+            return self._take(words, parts)
+        except (TypeError, ValueError) as error:
+            raise ProtocolError(f"a link does not say {dict(words)!r:.200}: {error}") from error
+
+    def _take(self, words: Mapping[str, Any], parts: Sequence[Part]) -> Sequence[Part] | None:
+        if "taken" in words:
+            self._arrived = int(words["taken"])
+            self._go_on()
+            return None
         self._took += _weight(parts)
         if self._took - self._told >= PIECE:
             self._told = self._took

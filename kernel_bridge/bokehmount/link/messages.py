@@ -18,6 +18,7 @@ from ..errors import ProtocolError
 from ..frames import Frames, SentFrames
 
 __all__ = (
+    "MESSAGE_TYPE",
     "PROTOCOL",
     "Answer",
     "Apps",
@@ -37,6 +38,9 @@ __all__ = (
     "decode",
     "encode",
 )
+
+MESSAGE_TYPE: Final = "bokehmount_link"
+"""Of what goes over a kernel's control channel."""
 
 PROTOCOL: Final = 5
 """Raised when a change makes the two ends unable to talk."""

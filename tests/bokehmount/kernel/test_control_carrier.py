@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bokehmount.kernel.control_carrier import MESSAGE_TYPE, ControlCarrier, ControlDoor
+from bokehmount.kernel.control_carrier import ControlCarrier, ControlDoor
 from bokehmount.link.flow import ON_THE_WAY
-from bokehmount.link.messages import Part
+from bokehmount.link.messages import MESSAGE_TYPE, Part
 
 
 class Receiver:

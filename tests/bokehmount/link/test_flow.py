@@ -20,7 +20,10 @@ class Ends:
         self.on_the_way: deque[tuple[Words, Parts]] = deque()
         self.took: list[list[bytes]] = []
         self.near = Flow(lambda words, parts: self.on_the_way.append((words, parts)))
-        self.far = Flow(lambda words, _: self.near.taken(words["taken"]))
+        self.far = Flow(self._answer)
+
+    def _answer(self, words: Words, _: Parts) -> None:
+        self.near.take(words, [])
 
     @property
     def bytes_on_the_way(self) -> int:
@@ -89,6 +92,9 @@ def test_all_that_waits_can_be_sent_at_once() -> None:
         [({"sizes": [4], "more": True}, [b"fo"]), ({"more": False}, [b"u"])],
         [({"sizes": [2**31], "more": True}, [b"."])],
         [({"more": False}, [b"no beginning"])],
+        [({"sizes": 4, "more": True}, [b"four"])],
+        [({"sizes": ["four"], "more": True}, [b"four"])],
+        [({"taken": "all"}, [])],
     ],
 )
 def test_pieces_that_make_no_message_are_refused(come: Sequence[tuple[Words, list[Part]]]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bokehmount.errors import KernelLost
-from bokehmount.link.messages import PROTOCOL, Part
-from bokehmount_server.kernels.control_carrier import LINE_LOST, MESSAGE_TYPE, RESTARTED, ControlCarrier
+from bokehmount.link.messages import MESSAGE_TYPE, PROTOCOL, Part
+from bokehmount_server.kernels.control_carrier import LINE_LOST, RESTARTED, ControlCarrier
 from bokehmount_server.kernels.control_channel import ControlMessage
 
 
