@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from tornado.ioloop import IOLoop
 
-__all__ = ("Job",)
+from bokehmount.repeating import forever
 
-log = logging.getLogger(__name__)
+__all__ = ("Job",)
 
 
 class Job:
@@ -44,14 +43,4 @@ class Job:
 
     def _begin(self) -> None:
         if self._wanted and self._task is None:
-            self._task = asyncio.ensure_future(self._repeat())
-
-    async def _repeat(self) -> None:
-        while True:
-            await asyncio.sleep(self._seconds)
-            try:
-                result = self._work()
-                if asyncio.iscoroutine(result):
-                    await result
-            except Exception:
-                log.exception("a repeated job of the server failed")
+            self._task = asyncio.ensure_future(forever(self._work, self._seconds))

@@ -6,13 +6,11 @@ one loop, that of its sessions, and touches no socket.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import bokeh
 from bokeh.application.application import Application
 from bokeh.core.types import ID
 from bokeh.model import Model
@@ -189,20 +187,3 @@ class AppHost:
         for app in self:
             if app.shared_session is None:
                 await app.context.expire(linger, linger_lost)
-
-
-def bokeh_version() -> str:
-    """The version of this process's Bokeh."""
-    return str(bokeh.__version__)
-
-
-async def forever(work: Callable[[], Any], seconds: float) -> None:
-    """Call a function, which may be async, every so many seconds until cancelled."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            result = work()
-            if asyncio.iscoroutine(result):
-                await result
-        except Exception:
-            log.exception("bokehmount: what is done again and again has failed; it goes on")

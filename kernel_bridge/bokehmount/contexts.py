@@ -16,7 +16,7 @@ from bokeh.document import Document
 from bokeh.util.token import get_token_payload
 
 from .errors import AppError, ProtocolError, SessionEnded
-from .lifecycle import Event, Lifecycle, State
+from .lifecycle import Event, Lifecycle
 from .putting_back import CurdocPutBack, io_put_back
 from .session import ServerSession
 from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
@@ -498,8 +498,7 @@ class ApplicationContext:
             if self._held.get(session.id) is not held:
                 return False
             del self._held[session.id]
-            if held.lifecycle.state in (State.IDLE, State.LIVE):
-                held.lifecycle.on(Event.EXPIRED, time.monotonic())
+            held.lifecycle.on(Event.EXPIRED, time.monotonic())
             session.destroy()
             if held.lifecycle.seen and held.context._token is not None:
                 self._spend(held.context._token)

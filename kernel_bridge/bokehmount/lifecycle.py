@@ -34,7 +34,7 @@ class IllegalTransition(Exception):
 
 # Reading across a row tells all that can happen to a session in that state.
 TRANSITIONS = {
-    State.STARTING: {Event.READY: State.IDLE, Event.RAISED: State.FAILED, Event.EXPIRED: State.EXPIRED},
+    State.STARTING: {Event.READY: State.IDLE, Event.RAISED: State.FAILED},
     State.IDLE: {Event.JOINED: State.LIVE, Event.EXPIRED: State.EXPIRED},
     State.LIVE: {Event.LEFT: State.IDLE, Event.LOST: State.IDLE, Event.EXPIRED: State.EXPIRED},
     State.EXPIRED: {},

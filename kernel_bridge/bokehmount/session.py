@@ -64,10 +64,11 @@ class Outlet(Protocol):
     """Carries messages to one or more of its connections."""
 
     def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
-        """Send these whole messages, in this order, to each of these connections.  Must not block or raise.
+        """Send these whole messages, in this order, to each of these connections.
 
-        A session calls it from its own thread, and where edits are sent from the middle of a cell, from the thread
-        that ``flush_later`` named.
+        It waits only as `is_full` says; what interrupts the wait is raised when they are on their way.  A session calls
+        it from its own thread, and where edits are sent from the middle of a cell, from the thread that ``flush_later``
+        named.
         """
 
     @property
@@ -553,12 +554,6 @@ class ServerSession:
             except BaseException:  # the user has interrupted the cell
                 self._flush_is_due = False
                 raise
-
-    def send_events(self, events: Sequence[DocumentPatchedEvent]) -> None:
-        """Send these events to all connections now, without telling the Document's own listeners."""
-        for event in events:
-            self._send_soon(event)
-        self.flush()
 
     def _note(self, event: DocumentPatchedEvent, exclude: Connection | None) -> None:
         key = documents.key_of(event)

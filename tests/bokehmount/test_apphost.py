@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-import bokeh
 import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
@@ -17,13 +16,13 @@ from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token
 
 from bokehmount import wire
-from bokehmount.apphost import App, AppHost, Opening, bokeh_version, forever
+from bokehmount.apphost import App, AppHost, Opening
 from bokehmount.contexts import ApplicationContext
 from bokehmount.errors import AppError, AppNotFound, SessionEnded
 from bokehmount.page import Place
 from bokehmount.tokens import RequestInfo
 
-from .doubles import Remembering, Wire, turns
+from .doubles import Remembering, Wire
 
 PLACE = Place("/bokeh/")
 
@@ -218,25 +217,3 @@ def test_the_script_for_another_page_names_its_session_and_element() -> None:
         assert token("s1") in script and "e1" in script and "http://h:1/bokeh/static/js/bokeh" in script
 
     hosted(test)
-
-
-def test_the_version_is_that_of_this_process() -> None:
-    assert bokeh_version() == bokeh.__version__
-
-
-def test_something_done_again_and_again_may_be_async() -> None:
-    async def main() -> None:
-        done: list[str] = []
-
-        async def work() -> None:
-            done.append("async")
-
-        tasks = [asyncio.create_task(forever(function, 0.001)) for function in (work, lambda: done.append("plain"))]
-        while done.count("async") < 2 or done.count("plain") < 2:
-            await asyncio.sleep(0.001)
-        for task in tasks:
-            task.cancel()
-        await turns()
-        assert all(task.cancelled() for task in tasks)
-
-    asyncio.run(main())

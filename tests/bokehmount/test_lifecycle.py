@@ -58,7 +58,6 @@ def test_only_an_idle_session_is_due(events: tuple[Event, ...]) -> None:
 LEGAL = {
     (State.STARTING, Event.READY): State.IDLE,
     (State.STARTING, Event.RAISED): State.FAILED,
-    (State.STARTING, Event.EXPIRED): State.EXPIRED,
     (State.IDLE, Event.JOINED): State.LIVE,
     (State.IDLE, Event.EXPIRED): State.EXPIRED,
     (State.LIVE, Event.LEFT): State.IDLE,
@@ -69,7 +68,7 @@ WAYS = {
     State.STARTING: (),
     State.IDLE: (Event.READY,),
     State.LIVE: (Event.READY, Event.JOINED),
-    State.EXPIRED: (Event.EXPIRED,),
+    State.EXPIRED: (Event.READY, Event.EXPIRED),
     State.FAILED: (Event.RAISED,),
 }
 

@@ -1098,18 +1098,6 @@ def test_a_tornado_loop_will_do_too() -> None:
     asyncio.run(main())
 
 
-@lived
-async def test_events_may_be_sent_without_telling_the_documents_listeners(rig: Rig) -> None:
-    from bokeh.document.events import TitleChangedEvent
-
-    browser = rig.browser()
-    browser.outlet.calls.clear()
-    rig.session.send_events([TitleChangedEvent(rig.document, "only for browsers")])
-    assert browser.outlet.calls == [([browser], ["PATCH-DOC"])]
-    browser.outlet.pass_on()
-    assert browser.document.title == "only for browsers" and rig.document.title != "only for browsers"
-
-
 def test_the_doubles_speak_as_bokeh_does() -> None:
     """The browsers of these tests would agree with anything if they sent nothing."""
     document, events = Document(), list[Any]()

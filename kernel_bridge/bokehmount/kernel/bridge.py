@@ -14,9 +14,9 @@ from bokeh.document import Document
 from bokeh.model import Model
 
 from .. import __version__
-from ..apphost import forever
 from ..contexts import raise_failures
 from ..errors import CloseCode
+from ..repeating import forever
 from ..session import Connection
 from .control_carrier import ControlCarrier, ControlDoor
 from .display import linked_to_tab, live_bundle, opened_in_tab, public_files, static_bundle
@@ -118,11 +118,11 @@ class Bridge:
         run = self._cell_run()
         shown = self.registry.show(source, name, run)
         assert self.kernel_id is not None
-        look = (self.kernel_id, shown.path, shown.title, width, height)
+        look = (self.kernel_id, shown.path, shown.title)
         if new == "tab":
             self._publish(opened_in_tab(*look), then=linked_to_tab(*look))
         else:
-            self._publish(live_bundle(*look, run.run))
+            self._publish(live_bundle(*look, width, height, run.run))
         return Handle(
             shown.path,
             f"bokeh/kernels/{self.kernel_id}{shown.path}",

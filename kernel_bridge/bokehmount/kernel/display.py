@@ -33,18 +33,25 @@ window.addEventListener("message", function heard(event) {
   });"""
 """Gives a frame the height that its page says it has."""
 
-_HTML = """\
-<div class="bokehmount-view" role="group" aria-label="{title}">
-<p>{title}: this is a live Bokeh app. If it does not appear, trust this notebook and run its cell again in Jupyter, \
-with bokehmount installed where the Jupyter server runs.</p>
-<script>
-(function () {{
+_URL: Final = """\
   var script = document.currentScript, box = script && script.parentElement;
   if (!box) return;
   var config = document.getElementById("jupyter-config-data"), base = document.body.dataset.baseUrl;
   try {{ base = JSON.parse(config.textContent).baseUrl || base; }} catch (error) {{}}
   if (!base) return;
-  var url = base.replace(/\\/*$/, "/") + {path};
+  var url = base.replace(/\\/*$/, "/") + {path};"""
+"""Finds the element around a script, and the app's URL below the base that the front end says."""
+
+_HTML = (
+    """\
+<div class="bokehmount-view" role="group" aria-label="{title}">
+<p>{title}: this is a live Bokeh app. If it does not appear, trust this notebook and run its cell again in Jupyter, \
+with bokehmount installed where the Jupyter server runs.</p>
+<script>
+(function () {{
+"""
+    + _URL
+    + """
   var frame = document.createElement("iframe"), link = document.createElement("a");
   link.href = url; link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open in a tab";
   var xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
@@ -55,10 +62,11 @@ with bokehmount installed where the Jupyter server runs.</p>
 }})();
 </script>
 </div>"""
+)
 
 
 def live_bundle(
-    kernel_id: str, app: str, title: str, width: int | None, height: int | None, run: str = ""
+    kernel_id: str, app: str, title: str, width: int | None = None, height: int | None = None, run: str = ""
 ) -> dict[str, Any]:
     """The MIME bundle of a view of a running app.
 
@@ -82,29 +90,32 @@ def live_bundle(
     return {
         VIEW_MIME: {"kernel_id": kernel_id, "app": app, "title": title, "width": width, "height": height, "run": run},
         "text/html": html,
-        "text/plain": (
-            f"{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook "
-            "in JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
-        ),
+        "text/plain": _LIVE.format(title=title, path=path),
     }
 
 
-_TAB = """\
+_LIVE: Final = (
+    "{title}: a live Bokeh app at {path} below the Jupyter server's base URL. To see it, open this notebook in "
+    "JupyterLab or Notebook 7 with bokehmount installed where the server runs, and run the cell again."
+)
+
+
+_TAB = (
+    """\
 <p class="bokehmount-view">{title} is a live Bokeh app in a browser tab.
 <script>
 (function () {{
-  var script = document.currentScript, box = script && script.parentElement;
-  if (!box) return;
-  var config = document.getElementById("jupyter-config-data"), base = document.body.dataset.baseUrl;
-  try {{ base = JSON.parse(config.textContent).baseUrl || base; }} catch (error) {{}}
-  if (!base) return;
+"""
+    + _URL
+    + """
   var link = document.createElement("a");
-  link.href = base.replace(/\\/*$/, "/") + {path};
+  link.href = url;
   link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open it in a tab";
   box.append(link);
   {open}
 }})();
 </script></p>"""
+)
 
 
 # some keep what was replaced: an Output widget, a second view of the notebook
@@ -116,25 +127,24 @@ try {{
   window.open(link.href, "_blank");"""
 
 
-def opened_in_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
-    """The MIME bundle of an app that opens in a browser tab when it is displayed.
+def opened_in_tab(kernel_id: str, app: str, title: str) -> dict[str, Any]:
+    """The MIME bundle of an app that opens in a browser tab when it is displayed; see `live_bundle`.
 
-    Replace it by `linked_to_tab` at once: what is saved, and displayed again, is to open nothing.  Takes what
-    `live_bundle` takes; a tab has its own size.
+    Replace it by `linked_to_tab` at once: what is saved, and displayed again, is to open nothing.
     """
     once = _script_text(f"bokehmount:{secrets.token_hex(8)}")
     return _tab_bundle(kernel_id, app, title, _OPEN.format(once=once))
 
 
-def linked_to_tab(kernel_id: str, app: str, title: str, width: int | None, height: int | None) -> dict[str, Any]:
-    """The MIME bundle of an app that was opened in a browser tab.  Takes what `live_bundle` takes."""
+def linked_to_tab(kernel_id: str, app: str, title: str) -> dict[str, Any]:
+    """The MIME bundle of an app that was opened in a browser tab; see `live_bundle`."""
     return _tab_bundle(kernel_id, app, title, "")
 
 
 def _tab_bundle(kernel_id: str, app: str, title: str, script: str) -> dict[str, Any]:
     path = f"bokeh/kernels/{kernel_id}{app}"
     html = _TAB.format(title=escape(title), path=_script_text(path), open=script)
-    return {"text/html": html, "text/plain": live_bundle(kernel_id, app, title, None, None)["text/plain"]}
+    return {"text/html": html, "text/plain": _LIVE.format(title=title, path=path)}
 
 
 _NOT_LIVE = (

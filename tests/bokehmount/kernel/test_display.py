@@ -43,7 +43,7 @@ def test_a_front_end_that_knows_us_learns_all_it_needs() -> None:
 
 
 def test_the_bundle_is_json_and_names_no_host() -> None:
-    text = json.dumps(live_bundle("k1", "/app", "Title", None, None))
+    text = json.dumps(live_bundle("k1", "/app", "Title"))
     assert not re.search(r"https?://|localhost|127\.0", text)
 
 
@@ -56,20 +56,20 @@ def test_one_that_does_not_know_us_gets_a_frame_and_words() -> None:
 
 @pytest.mark.parametrize("make", [live_bundle, opened_in_tab, linked_to_tab])
 def test_a_title_cannot_break_out_of_the_html(make: Any) -> None:
-    tags = Tags(make("k1", "/app", EVIL, None, None)["text/html"])
+    tags = Tags(make("k1", "/app", EVIL)["text/html"])
     assert "img" not in tags.tags and tags.tags.count("script") == 1
 
 
 def test_a_title_arrives_in_the_script_as_it_was() -> None:
-    html = live_bundle("k1", "/app", EVIL, None, None)["text/html"]
+    html = live_bundle("k1", "/app", EVIL)["text/html"]
     literal = re.search(r"frame\.title = (\"(?:[^\"\\]|\\.)*\")", html)
     assert literal and json.loads(literal[1]) == EVIL
 
 
 def test_what_opens_a_tab_does_so_once_and_what_takes_its_place_does_not() -> None:
-    first, second = (opened_in_tab("k1", "/app", "Title", None, None) for _ in range(2))
+    first, second = (opened_in_tab("k1", "/app", "Title") for _ in range(2))
     assert first["text/html"] != second["text/html"], "each remembers for itself that it has"
-    link = linked_to_tab("k1", "/app", "Title", None, None)
+    link = linked_to_tab("k1", "/app", "Title")
     assert "window.open" in first["text/html"] and "window.open" not in link["text/html"]
     assert "Date" not in first["text/html"], "the kernel's clock is not the browser's"
     assert VIEW_MIME not in first and VIEW_MIME not in link

@@ -44,10 +44,10 @@ def test_work_is_done_in_order_on_the_main_thread_and_a_free_one_is_not_called_b
         await until(lambda: len(done) == 20, "all work")
         thread.join()
         assert done == [(number, threading.get_ident()) for number in range(20)]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.6)
         assert told == [] and not entrance.busy
 
-    with mock.patch.object(gate, "PATIENCE", 0.05), watching() as watch:
+    with mock.patch.object(gate, "PATIENCE", 0.4), watching() as watch:
         asyncio.run(main(watch))
 
 

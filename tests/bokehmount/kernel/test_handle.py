@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from bokeh.document import Document
 
 from bokehmount.kernel.handle import Handle
@@ -26,5 +27,6 @@ def test_without_a_server_it_has_no_address() -> None:
     assert handle.url is None and "no server" in repr(handle) and handle.documents == []
 
 
-def test_at_the_end_of_a_cell_it_prints_nothing() -> None:
+def test_at_the_end_of_a_cell_it_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Handle("/app", None, list, lambda: None)._ipython_display_()
+    assert capsys.readouterr() == ("", "")
