@@ -1,4 +1,4 @@
-"""From an HTTP request to what it brings to see a session.  No I/O."""
+"""From an HTTP request to what it brings to see a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSocket fragments to whole Bokeh messages and back.  No I/O, and no look into a message's content.
+"""WebSocket fragments to whole Bokeh messages.  No I/O, and no look into a message's content.
 
 A Bokeh message is three text fragments (header, metadata, content) and, for each buffer that the header announces, a
 text fragment ``{"id": …}`` and a binary one.  Whoever only routes messages needs no more than this module.

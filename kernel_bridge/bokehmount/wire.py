@@ -223,7 +223,7 @@ def pull_doc_reply(request: Message, document_json: Any) -> Message:
     """The whole Document, with its arrays inside the JSON.
 
     BokehJS reads the buffers of this reply only the first time: when it resyncs after a lost connection it drops them
-    (``replace_with_json`` in its client/connection), so ``document_json`` must come from ``to_json(deferred=False)``.
+    (``replace_with_json`` in its client/connection), so ``document_json`` must have none (see `documents.to_json`).
     """
     return Message(MessageType.PULL_DOC_REPLY, {"doc": document_json}, reqid=request.msgid)
 

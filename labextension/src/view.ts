@@ -22,7 +22,9 @@ const STATE_WORDS: Readonly<Record<string, string>> = {
   busy: 'kernel busy',
   raised: 'error in the app',
   restarted: 'kernel restarted',
-  gone: 'kernel gone',
+  gone: 'not there',
+  missing: 'not running',
+  refused: 'refused',
   ended: 'ended',
   lost: 'connection lost, trying again',
   loggedout: 'logged out: log in again'

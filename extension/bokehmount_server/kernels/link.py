@@ -267,7 +267,7 @@ class KernelLink:
             if self.gone is None:
                 self._send(Disconnected(number, lost))
 
-    # From the kernel, on any thread ----------------------------------------------------------------------------------
+    # From the kernel -------------------------------------------------------------------------------------------------
 
     def received(self, parts: Sequence[Part]) -> None:
         """A message of the kernel, on our loop."""

@@ -36,7 +36,8 @@ def show(
 
     Raises:
         TypeError: obj is nothing that can be shown; the message names its type and what is accepted
-        ValueError: name, width, height or new is not what it may be; the message says the rule
+        ValueError: name, width, height or new is not what it may be, obj is a path to something else than an app, or a
+            model that belongs to a session of another; the message says the rule
         FileNotFoundError: obj is a path at which there is nothing
         RuntimeError: it is called in another thread than the kernel's main thread, where apps live
     """

@@ -49,9 +49,9 @@ def source_of(obj: object) -> Source:
     """Find out what an object is.
 
     Raises:
-        TypeError: it is nothing that can be shown
+        TypeError: it is nothing that can be shown, or a function that takes other arguments
         FileNotFoundError: it is a path at which there is nothing
-        ValueError: it is a path to something else than an app, or a function that takes other arguments
+        ValueError: it is a path to something else than an app
     """
     if isinstance(obj, Application):
         return Source(_application_title(obj), lambda: obj)

@@ -1,4 +1,4 @@
-"""What a link runs over.  Whoever fulfils this contract can carry a link; one test holds all carriers to it."""
+"""What a link runs over.  Whoever fulfils this contract can carry a link."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ("Carrier", "Receiver")
 
 
 class Receiver(Protocol):
-    """An end of a link, as its carrier sees it.  Called on the carrier's own thread."""
+    """An end of a link, as its carrier sees it.  Called on the thread that reads: one message at a time."""
 
     def received(self, parts: Sequence[Part]) -> None:
         """A message came, whole; messages come in the order in which they were sent."""
@@ -28,7 +28,11 @@ class Carrier(Protocol):
         """What a person may read: "control" or "socket"."""
 
     def send(self, parts: Sequence[Part]) -> None:
-        """Send a message.  Safe on any thread; never blocks for long, never raises; a lost carrier drops it."""
+        """Send a message, which a lost carrier drops.
+
+        In the kernel safe on any thread; the main thread waits there while the other end falls behind.  In the server
+        on the loop's thread, and it does not wait.
+        """
 
     def close(self) -> None:
         """Stop carrying.  Safe on any thread; doing it again does nothing."""
