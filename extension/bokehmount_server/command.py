@@ -9,9 +9,11 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
+from bokehmount.app_files import handler_of
+
 from .app import BokehMount
 from .jupyter_apps import check_free
-from .sources import app_path_of, checked_file
+from .sources import app_path_of
 
 __all__ = ("main",)
 
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     try:
         given = _app_options(paths)  # here, because a server goes on without an extension that raises
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         print(f"jupyter bokehmount: {error}{_advice(arguments)}", file=sys.stderr)
         raise SystemExit(2) from error
     BokehMount.launch_instance([*options, *given])  # type: ignore[no-untyped-call]
@@ -87,7 +89,7 @@ def _advice(arguments: list[str]) -> str:
 def _app_options(paths: list[str]) -> list[str]:
     by_url: dict[str, str] = {}
     for path in paths:
-        checked_file(path, Path.cwd())
+        handler_of(Path(path).expanduser())
         url = app_path_of(path)
         check_free(url)
         if url in by_url:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.application.application import Application
-from bokeh.application.handlers import DirectoryHandler, FunctionHandler, Handler, NotebookHandler, ScriptHandler
+from bokeh.application.handlers import FunctionHandler, Handler
 from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models.ui import UIElement
+
+from ..app_files import handler_of
 
 __all__ = ("ACCEPTED", "Source", "source_of")
 
@@ -142,18 +144,9 @@ def _application_title(application: Application) -> str:
 
 
 def _of_path(path: Path) -> Source:
-    if not path.exists():
-        raise FileNotFoundError(f"there is no app at {str(path)!r} (looked in {str(Path.cwd())!r})")
-    path = path.resolve()
-    if path.is_dir():
-        if not any((path / name).exists() for name in ("main.py", "main.ipynb")):
-            raise ValueError(f"{str(path)!r} is no app directory: it has neither a main.py nor a main.ipynb")
-        return Source(path.name, lambda: _application(DirectoryHandler(filename=str(path))), files=path)
-    handlers: dict[str, type[ScriptHandler] | type[NotebookHandler]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
-    handler = handlers.get(path.suffix)
-    if handler is None:
-        raise ValueError(f"{str(path)!r} is no app: expected a .py or .ipynb file, or a directory with a main.py in it")
-    return Source(path.stem, lambda: _application(handler(filename=str(path))), files=path)
+    handler = handler_of(path)
+    files = path.resolve()
+    return Source(files.name if files.is_dir() else files.stem, lambda: _application(handler()), files=files)
 
 
 def _panel_viewable(obj: object) -> Any:
