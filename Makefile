@@ -1,6 +1,10 @@
-# make demo   JupyterLab with live Bokeh apps, in a .venv of its own
-# make test   everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, some of them
-#             again with the oldest versions of what we build on, and a short look whether each benchmark runs
+# make demo     JupyterLab with live Bokeh apps, in a .venv of its own
+# make test     everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, some of them
+#               again with the oldest versions of what we build on, and a short look whether each benchmark runs
+# make lint     ruff, mypy, tsc, eslint and prettier
+# make format   mend what they can
+# make bench    all benchmarks, side by side with the rivals (make bench-smoke: only whether they run)
+# make clean    remove all that was made
 # Both can be run again at once: what is up to date is left alone.
 
 PYTHON ?= python3
@@ -8,11 +12,11 @@ BIN := .venv/bin
 LAB := labextension
 LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LAB)/install.json
 
-# Browser and nginx are looked for first and apart, so that the command stops where there is none.
+## Browser and nginx are looked for first and apart, so that the command stops where there is none.
 WITH_BROWSER = chromium="$$(tools/chromium)" && \
 	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
 
-# What depends most on other packages' versions.
+## What depends most on other packages' versions.
 WITH_OLDEST := tests/live tests/browser/test_views.py tests/browser/test_trouble.py
 
 WITH_NGINX = nginx="$$(tools/nginx)" && export NGINX="$$nginx" &&
