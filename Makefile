@@ -1,7 +1,7 @@
 # make demo     JupyterLab with live Bokeh apps, in a .venv of its own
 # make test     everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, some of them
 #               again with the oldest versions of what we build on, and a short look whether each benchmark runs
-# make lint     ruff, mypy, tsc, eslint and prettier
+# make lint     ruff, mypy, tsc and prettier
 # make format   mend what they can
 # make bench    all benchmarks, side by side with the rivals (make bench-smoke: only whether they run)
 # make clean    remove all that was made
