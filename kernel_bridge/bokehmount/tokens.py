@@ -6,6 +6,9 @@ that is not too old; a *living* session accepts its token until it ends.
 
 from __future__ import annotations
 
+import json
+import zlib
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +29,12 @@ SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorizati
 """Headers that log somebody in.  They stay in the server: neither a token nor a page nor an app ever holds them."""
 
 _LONGEST: Final = 64 * 1024
+
+_UNPACKED: Final = 4 * _LONGEST
+"""Bytes of what a token holds.  It is made of a request's query and headers, of which Tornado takes 64 KiB."""
+
+_PACKED: Final = "__bk__zlib_"
+"""Where Bokeh's tokens hold what is packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +148,30 @@ class Tokens:
 
     def _read(self, text: str) -> SessionToken:
         try:
+            _check_unpacked(text)
             session_id, payload = get_session_id(text), dict(get_token_payload(text))
             expires = float(payload.pop("session_expiry"))
+        except TokenError:
+            raise
         except Exception:
             raise TokenError("the session token can't be read: reload the page") from None
         if not isinstance(session_id, str) or not session_id:
             raise TokenError("the session token names no session: reload the page")
         return SessionToken(text, session_id, expires, {**payload, **_request_of(payload)})
+
+
+def _check_unpacked(text: str) -> None:
+    """Where tokens are not signed, 64 kB of anybody's may unpack to 40 MB, which the session would keep."""
+    packed = json.loads(_decoded(text.partition(".")[0])).get(_PACKED)
+    if packed is not None:
+        unpacking = zlib.decompressobj()
+        unpacking.decompress(_decoded(packed), _UNPACKED)
+        if unpacking.unconsumed_tail:
+            raise TokenError(f"the session token holds more than {_UNPACKED:,} bytes")
+
+
+def _decoded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _request_of(payload: Mapping[str, Any]) -> dict[str, Any]:

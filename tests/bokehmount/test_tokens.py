@@ -162,6 +162,26 @@ def test_a_forged_token_is_not_unpacked() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("signature", ["", ".AAAA"])
+def test_a_token_that_unpacks_to_much_more_is_refused_where_none_are_signed(signature: str) -> None:
+    text = generate_jwt_token(ID("x"), extra_payload={"arguments": {"n": ["5" * 30_000_000]}}) + signature
+    assert len(text) < 64 * 1024
+    tracemalloc.start()
+    try:
+        with pytest.raises(TokenError, match="more than 262,144 bytes"):
+            UNSIGNED.check(text)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_token_may_hold_all_that_a_request_may_bring() -> None:
+    values = [base64.b85encode(str(number).encode() * 5).decode() for number in range(2000)]
+    held = {"arguments": {"n": [value.encode() for value in values]}}
+    made = UNSIGNED.make("long", held)
+    assert sum(map(len, values)) > 40_000 and UNSIGNED.check(made.text).payload == held
+
+
 def test_what_logs_somebody_in_is_not_shown_to_apps() -> None:
     headers = [
         ("Host", "h"),
