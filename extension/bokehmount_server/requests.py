@@ -55,8 +55,8 @@ class Visible:
     """What of a request an app may see.  Headers that log somebody in only where ``include_headers`` names them.
 
     Args:
-        include_headers: only these headers; all where None
-        exclude_headers: all but these
+        include_headers: only these headers; all that do not log somebody in where None
+        exclude_headers: of those all but these
         include_cookies: only these cookies; all where None
         exclude_cookies: all but these
     """

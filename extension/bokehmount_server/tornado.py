@@ -128,8 +128,8 @@ class BokehTornado(web.Application):
         index: a template of the index, in Jinja2's language or Tornado's, that gets ``prefix`` and ``items``
         auth_provider: says who may see the apps; the file that BOKEH_AUTH_MODULE names where None, else everybody
         xsrf_cookies: Tornado's protection of POST requests, for login handlers; BOKEH_XSRF_COOKIES where None
-        include_headers: the only headers that apps may see; those that log somebody in (Cookie, Authorization …) are
-            seen only if they are named here, and never part of a token
+        include_headers: the only headers that apps may see; those that log somebody in, by their names (Cookie,
+            Authorization, X-Forwarded-Access-Token …), are seen only if they are named here, and never part of a token
         include_cookies: the only cookies that apps may see
         exclude_headers: headers that apps may not see
         exclude_cookies: cookies that apps may not see

@@ -7,6 +7,7 @@ that is not too old; a *living* session accepts its token until it ends.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +26,14 @@ from .errors import TokenError
 
 __all__ = ("SECRET_HEADERS", "RequestInfo", "SessionToken", "Tokens", "without_secrets")
 
-SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-xsrftoken"})
-"""Headers that log somebody in.  They stay in the server: neither a token nor a page nor an app ever holds them."""
+SECRET_HEADERS: Final = re.compile(
+    r"authorization|cookie|token|jwt|assertion|oidc-data|xsrf|csrf|secret|passw|credential"
+    r"|(api|access|auth|subscription)[-_]?key",
+    re.IGNORECASE,
+)
+"""What is in the names of headers that log somebody in: a browser's, a script's, and those of proxies that know who is
+there (X-Forwarded-Access-Token, X-Amzn-Oidc-Data …).  They stay in the server: no token and no page ever holds them,
+and an app sees one only where an administrator names it."""
 
 _LONGEST: Final = 64 * 1024
 
@@ -86,8 +93,8 @@ class SessionToken:
 
 
 def without_secrets(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The headers that an app may see."""
-    return {name: value for name, value in headers if name.lower() not in SECRET_HEADERS}
+    """The headers that do not log somebody in, by their names."""
+    return {name: value for name, value in headers if SECRET_HEADERS.search(name) is None}
 
 
 class Tokens:

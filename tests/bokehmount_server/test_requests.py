@@ -70,6 +70,10 @@ def test_an_administrator_may_choose_what_is_seen() -> None:
     assert "Cookie" not in everything.headers(made) and everything.headers(made)["X-One"] == "1"
     assert Visible(include_headers=["x-one", "COOKIE"]).headers(made) == {"X-One": "1", "Cookie": "a=1; b=2"}
     assert "X-Two" not in Visible(exclude_headers=["x-two"]).headers(made)
+    proxied = request({"X-Forwarded-Access-Token": "hush"})
+    named = request_info(proxied, visible=Visible(include_headers=["x-forwarded-access-token"]))
+    assert named.headers == {"X-Forwarded-Access-Token": "hush"} and "hush" not in str(token_payload(named))
+    assert "hush" not in str(request_info(proxied, visible=Visible(exclude_headers=["x-two"])))
     assert Visible(include_cookies=["a"]).cookies(made) == {"a": "1"}
     assert Visible(exclude_cookies=["a"]).cookies(made) == {"b": "2"}
 
