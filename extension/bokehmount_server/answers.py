@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from tornado import web
 
@@ -21,15 +22,20 @@ def script_wishes(handler: web.RequestHandler) -> ScriptWishes:
     """What a request for an autoload script wants.
 
     Raises:
-        tornado.web.HTTPError: it names no element
+        tornado.web.HTTPError: it names no element, or its bokeh-absolute-url is no URL
     """
     element_id = handler.get_query_argument("bokeh-autoload-element", "")
     if not element_id:
         raise web.HTTPError(400, reason="No bokeh-autoload-element query parameter")
+    absolute_url = handler.get_query_argument("bokeh-absolute-url", None)
+    try:
+        urlsplit(absolute_url or "")
+    except ValueError:
+        raise web.HTTPError(400, reason="The bokeh-absolute-url query parameter is no URL") from None
     return ScriptWishes(
         element_id,
         handler.get_query_argument("bokeh-app-path", "/"),
-        handler.get_query_argument("bokeh-absolute-url", None),
+        absolute_url,
         handler.get_query_argument("resources", "default") != "none",
     )
 

@@ -13,7 +13,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bokeh.settings import settings
 from jinja2 import Template as JinjaTemplate
@@ -416,7 +416,7 @@ class WSHandler(AuthRequestHandler, SocketAnswer):
         allowed = _allowed_origins(self.application)
         if origin_allowed(origin, allowed):
             return True
-        host = urlsplit(origin).netloc
+        host = origin.partition("://")[2]
         self.application.log.error(
             "a page of %s may not open a WebSocket here: allowed are %s; set BOKEH_ALLOW_WS_ORIGIN=%s, or "
             "allow_websocket_origin=[%r], to let it",

@@ -58,6 +58,9 @@ def check_allowlist(host: str, allowlist: Iterable[str]) -> bool:
 
 def origin_allowed(origin: str, allowlist: Collection[str]) -> bool:
     """Whether an Origin header names an allowed host; one of https without a port is asked for 443 too."""
-    scheme, host, *_ = urlsplit(origin)
+    try:
+        scheme, host, *_ = urlsplit(origin)
+    except ValueError:  # it is no URL
+        return False
     hosts = [host, f"{host}:443"] if scheme == "https" and _split(host)[1] is None else [host]
     return any(check_allowlist(each, allowlist) for each in hosts)

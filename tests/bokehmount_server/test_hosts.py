@@ -39,6 +39,8 @@ def test_patterns_mean_what_they_mean_to_bokeh(host: str, pattern: str) -> None:
         ("", False),
         ("example.com", False),
         ("file://", False),
+        ("http://[", False),
+        ("https://[example.com]", False),
         ("https://[::1]:80", True),
         ("https://[::2]:80", False),
     ],

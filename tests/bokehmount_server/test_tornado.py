@@ -117,6 +117,8 @@ def test_the_endpoints_of_an_app() -> None:
         assert get("/a/metadata").json() == {"url": "/a", "data": {"made": "by hand"}}
         assert get("/b/c/metadata").json() == {"url": "/b/c", "data": {}}
         assert get("/a/autoload.js").status_code == 400
+        refused = get("/a/autoload.js?bokeh-autoload-element=e&bokeh-absolute-url=http://[")
+        assert (refused.status_code, refused.reason) == (400, "The bokeh-absolute-url query parameter is no URL")
         script = get("/a/autoload.js?bokeh-autoload-element=e&bokeh-app-path=/p/a")
         assert script.headers["Content-Type"].startswith("text/javascript")
         assert "/p/static/js/bokeh.min.js" in script.text
@@ -290,6 +292,8 @@ def test_the_origin_of_a_page_is_checked(monkeypatch: pytest.MonkeyPatch, caplog
     with serving(app) as running:
         assert asyncio.run(opens(running, running.url))
         assert not asyncio.run(opens(running, "http://evil.example"))
+        script = f"{running.url}/autoload.js?bokeh-autoload-element=e"
+        assert requests.get(script, headers={"Origin": "http://["}, timeout=20).status_code == 200
         assert "BOKEH_ALLOW_WS_ORIGIN=evil.example" in caplog.text
         monkeypatch.setenv("BOKEH_ALLOW_WS_ORIGIN", "good.example,*.fine.example:81")
         assert asyncio.run(opens(running, "http://good.example"))
