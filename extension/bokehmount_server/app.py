@@ -210,8 +210,10 @@ class BokehMount(ExtensionApp):
 
 
 def _raising(error: Exception) -> Callable[[Document], None]:
+    frames = error.__traceback__
+
     def app(doc: Document) -> None:
-        raise error
+        raise error.with_traceback(frames)  # without those of the last time, which hold its Document
 
     return app
 

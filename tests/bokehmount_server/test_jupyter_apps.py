@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from traitlets.config import Config
 from bokehmount.errors import AppError
 from bokehmount_server import command
 from bokehmount_server.answers import as_http_error
-from bokehmount_server.app import BokehMount
+from bokehmount_server.app import BokehMount, _raising
 from bokehmount_server.jupyter_apps import HostedApps
 from bokehmount_server.requests import TokenPolicy
 from bokehmount_server.sources import app_path_of, applications_of
@@ -313,6 +315,23 @@ def test_a_status_line_says_what_an_app_raised_whatever_it_raised() -> None:
     with pytest.raises(HTTPError) as raised, as_http_error():
         raise AppError("ValueError: <lambda> says\r\nno\x1b to größe")
     assert raised.value.reason == "ValueError: ?lambda? says no? to gr??e"
+
+
+def test_an_app_that_could_not_be_had_keeps_at_most_the_last_document_that_it_failed() -> None:
+    try:
+        raise ValueError("no data today")
+    except ValueError as error:
+        app = _raising(error)
+    documents: list[weakref.ref[Document]] = []
+    for _ in range(3):
+        document = Document()
+        documents.append(weakref.ref(document))
+        with pytest.raises(ValueError, match="no data today") as raised:
+            app(document)
+        assert len(raised.traceback) == 3, "where it was, where it is raised, and this test"
+    del document, raised
+    gc.collect()
+    assert [document() is None for document in documents] == [True, True, False]
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/static/x", "/kernels", "/view"])
