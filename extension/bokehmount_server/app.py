@@ -34,7 +34,7 @@ from .paths import as_url, pattern_of
 from .requests import TokenPolicy
 from .sources import applications_of
 from .util import create_hosts_allowlist
-from .views import BUSY, SILENT, Views
+from .views import Views
 from .websocket import Limits, ViewerSocket
 
 __all__ = ("BokehMount",)
@@ -227,11 +227,11 @@ class _Teller(LinkListener):
 
     def load_changed(self, link: KernelLink, busy: bool) -> None:
         for view in self._views.of(lambda view: view.kernel_id == link.kernel_id and not view.waits):
-            view.tell("busy", BUSY) if busy else self._views.add(view, busy=False)
+            view.tell_busy() if busy else self._views.add(view, busy=False)
 
     def fell_silent(self, kernel_id: str) -> None:
         for view in self._views.of(lambda view: view.kernel_id == kernel_id and not view.waits):
-            view.tell("busy", SILENT, silent=True)
+            view.tell_busy(silent=True)
 
     def apps_changed(self, link: KernelLink) -> None:
         self._views.apps_are(link.kernel_id, {app["app"]: str(app.get("run")) for app in link.apps})

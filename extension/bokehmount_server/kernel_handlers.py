@@ -251,7 +251,8 @@ class SocketHandler(JupyterSocket):
             if failed is not None:
                 site.views.add_failed(self._view, failed)
                 return
-            site.views.add(self._view, busy=link is not None and link.busy)
+            busy, silent = (link.busy, link.is_silent) if link is not None else (False, False)
+            site.views.add(self._view, busy=busy, silent=silent)
             return
         assert self.selected_subprotocol == BOKEH, "select_subprotocol lets no other through"
         try:

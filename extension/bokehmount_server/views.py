@@ -60,6 +60,10 @@ class View:
         except Exception:
             return
 
+    def tell_busy(self, silent: bool = False) -> None:
+        """Say that what is done here has to wait for the kernel, which may not even answer."""
+        self.tell("busy", SILENT, silent=True) if silent else self.tell("busy", BUSY)
+
 
 class Views:
     """The views of all kernels' apps, and the pages that kernels still owe them."""
@@ -70,18 +74,26 @@ class Views:
         self._runs: dict[str, dict[str, str]] = {}
         self._broken: dict[str, str] = {}  # kernels that can't be reached for now, and why
 
-    def add(self, view: View, *, busy: bool) -> None:
-        """A view listens from now on, and is told at once how things stand."""
+    def add(self, view: View, *, busy: bool, silent: bool = False) -> None:
+        """A view listens from now on, and is told at once how things stand.
+
+        Args:
+            view: the view
+            busy: whether its kernel is
+            silent: and does not answer at all
+        """
         self._views.add(view)
         owed = self._owed.get((view.kernel_id, view.session_id))
         if view.kernel_id in self._broken:
             view.tell("lost", self._broken[view.kernel_id])
         elif owed is None:
-            view.tell("ready")
+            view.tell("ready")  # a page that was cut off comes back on this
+            if busy:
+                view.tell_busy(silent)
         elif owed.done():
             self._tell_outcome(view, owed)
         else:
-            view.tell("busy", BUSY) if busy else view.tell("starting", STARTING)
+            view.tell_busy(silent) if busy else view.tell("starting", STARTING)
 
     def add_failed(self, view: View, run: str) -> None:
         """A view listens that shows why there is no app; it is told when there is one again.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bokehmount.errors import AppError, AppNotFound, KernelLost, SessionEnded
-from bokehmount_server.views import BUSY, View, Views
+from bokehmount_server.views import BUSY, SILENT, View, Views
 
 from ..bokehmount.doubles import turns
 
@@ -50,8 +50,24 @@ def owed(views: Views, session_id: str = "s1", keep: float = 60) -> asyncio.Futu
 def test_a_view_whose_page_is_there_is_ready() -> None:
     async def main(views: Views) -> None:
         seen = view()
-        views.add(seen, busy=True)
+        views.add(seen, busy=False)
         assert told(seen) == ["ready"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(("silent", "text"), [(False, BUSY), (True, SILENT)])
+def test_a_view_that_comes_while_its_kernel_is_busy_is_told_both(silent: bool, text: str) -> None:
+    async def main(views: Views) -> None:
+        there, waiting = view(), view("s2")
+        views.add(there, busy=True, silent=silent)
+        assert told(there) == ["ready", "busy"], "a page that was cut off comes back on the first"
+        owed(views, "s2")
+        views.add(waiting, busy=True, silent=silent)
+        assert told(waiting) == ["busy"]
+        for seen in (there, waiting):
+            last = seen.socket.told[-1]  # type: ignore[attr-defined]
+            assert (last["text"], last.get("silent", False)) == (text, silent)
 
     run(main)
 
@@ -62,7 +78,7 @@ def test_a_view_that_waits_is_told_why_and_then_that_it_is_there(busy: bool, sta
         page = owed(views)
         seen, other = view(), view("s2")
         views.add(seen, busy=busy)
-        views.add(other, busy=busy)
+        views.add(other, busy=False)
         assert told(seen) == [state] and seen.socket.told[0]["text"]  # type: ignore[attr-defined]
         page.set_result("<html>")
         await turns()

@@ -99,6 +99,9 @@ async def test_an_open_view_is_told_that_the_kernel_is_busy_and_a_change_arrives
             await asyncio.sleep(0.2)
             message = await view.begin_set("slider", "value", 5)
             await status.told("busy")
+            async with browser.status(view.path, view.page.token) as late:
+                await late.told("busy")
+                assert late.states == ["ready", "busy"]
             assert not busy.ended.is_set()
             await view.socket.reply(message)
             assert busy.ended.is_set() or (await busy.end())
