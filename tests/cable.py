@@ -25,6 +25,8 @@ class Cable:
         self._to = port
         self._rate = rate
         self._whole = True
+        self._holds = False
+        self._held = asyncio.Event()  # what those that are held wait for
         self._ends: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -36,11 +38,18 @@ class Cable:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._holds:
+            await self._hold(writer)
         if not self._whole:
             writer.transport.abort()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
         await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+
+    async def _hold(self, writer: asyncio.StreamWriter) -> None:
+        self._ends.add(writer)
+        await self._held.wait()
+        self._ends.discard(writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ends.add(writer)
@@ -53,18 +62,33 @@ class Cable:
         self._ends.discard(writer)
         writer.close()
 
-    async def _cut(self) -> None:
-        self._whole = False
+    async def _cut(self, hold: bool = False) -> None:
+        self._whole, self._holds = False, hold
         for writer in self._ends:
             writer.transport.abort()
+        self._held.set()
+        self._held = asyncio.Event()
 
-    def cut(self) -> None:
-        """Break all connections, and let no new one through."""
-        self._do(self._cut())
+    def cut(self, *, hold: bool = False) -> None:
+        """Break all connections, and let no new one through.
 
-    def mend(self) -> None:
-        """Let connections through again."""
-        self._whole = True
+        Args:
+            hold: new ones neither open nor fail, as where packets are swallowed; they are refused else
+        """
+        self._do(self._cut(hold))
+
+    async def _mend(self, late: bool) -> None:
+        self._whole, self._holds = True, False
+        if late:
+            self._held.set()
+
+    def mend(self, *, late: bool = True) -> None:
+        """Let connections through again.
+
+        Args:
+            late: also those that were held, else they are for good
+        """
+        self._do(self._mend(late))
 
     async def _close(self) -> None:
         await self._cut()

@@ -248,6 +248,23 @@ def test_a_view_comes_back_from_a_break_that_nobody_noticed(
         check_live_both_ways(notebook, view)
 
 
+def test_a_view_comes_back_from_a_break_whose_end_takes_a_while_to_be_known(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
+) -> None:
+    """BokehJS before 3.8 gives up while the view's own connection is neither open nor refused."""
+    notebook = open_notebook(LOAD, CLOUD)
+    notebook.run(0)
+    notebook.run(1)
+    with far_tab(browser, jupyter) as (view, cable):
+        view.page.goto(through(cable, jupyter, notebook.python("view.url")))
+        view.wait_drawn()
+        cable.cut(hold=True)
+        view.page.wait_for_timeout(4000)  # BokehJS says after two seconds that it has lost its connection
+        assert view.status()["text"] == ""
+        cable.mend()
+        check_live_both_ways(notebook, view)
+
+
 def test_a_view_that_is_looked_at_while_it_asks_for_its_login_listens_once(
     open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
 ) -> None:

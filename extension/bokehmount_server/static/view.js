@@ -293,7 +293,7 @@
         if (isShell) {
           go(address(true));
         } else {
-          if ((state === "lost" || state === "loggedout") && lostEvent !== null) comeBackTo(lostEvent);
+          if (lostEvent !== null) comeBackTo(lostEvent);
           show("ready", "");
         }
         break;
@@ -341,8 +341,12 @@
 
   /** The session goes on: BokehJS before 3.8 can't connect again, so there the page is loaded again. */
   function comeBackTo(event) {
-    if (event.reconnect) event.reconnect();
-    else go(address(true));
+    if (event.reconnect) {
+      event.reconnect(); // does nothing where it is at it already
+    } else {
+      lostEvent = null; // once is enough
+      go(address(true));
+    }
   }
 
   function steer() {
