@@ -265,6 +265,24 @@ def test_a_view_comes_back_from_a_break_whose_end_takes_a_while_to_be_known(
         check_live_both_ways(notebook, view)
 
 
+def test_a_view_whose_network_swallows_all_says_so_and_comes_back(
+    open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
+) -> None:
+    notebook = open_notebook(LOAD, CLOUD)
+    notebook.run(0)
+    notebook.run(1)
+    with far_tab(browser, jupyter) as (view, cable):
+        view.page.goto(through(cable, jupyter, notebook.python("view.url")))
+        view.wait_drawn()
+        view.page.wait_for_timeout(1000)  # it looks for BokehJS's Documents twice a second
+        view.js("void (document.cookie = '_xsrf=x')")  # it asks whether it is logged out, and gets no answer either
+        cable.cut(hold=True)
+        view.wait_says("connection to the Jupyter server is lost; trying again", state="lost", timeout=20)
+        cable.mend(late=False)
+        eventually("the words to go", lambda: view.status()["text"] == "", 60, view.page)
+        check_live_both_ways(notebook, view)
+
+
 def test_a_view_that_is_looked_at_while_it_asks_for_its_login_listens_once(
     open_notebook: OpenNotebook, browser: Browser, jupyter: Jupyter
 ) -> None:

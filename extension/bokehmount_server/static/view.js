@@ -207,12 +207,15 @@
 
   let again = 0;
 
+  const PATIENCE = 7000; // with a connection that neither opens nor fails, as where a network swallows packets
+
   function listen() {
     clearTimeout(again);
     if (socket !== null) return;
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/\/+$/, "")}/ws`;
     const failed = FINAL.has(state) && failedRun !== null ? `?failed=${encodeURIComponent(failedRun)}` : "";
     socket = new WebSocket(url + failed, ["bokehmount", token]);
+    setTimeout(giveUp, PATIENCE, socket);
     socket.onopen = () => socket.send("watching");
     socket.onmessage = (event) => {
       failures = 0;
@@ -229,6 +232,15 @@
       failures += 1;
       tryAgain();
     };
+  }
+
+  /** Browsers open one WebSocket to a server at a time, so it may be BokehJS's that holds ours up. */
+  function giveUp(opening) {
+    if (opening.readyState !== WebSocket.CONNECTING) return;
+    opening.close();
+    const connection = lostEvent && lostEvent.connection && lostEvent.connection.deref();
+    const other = connection && connection.socket;
+    if (other && other.readyState === WebSocket.CONNECTING) other.close();
   }
 
   function isListening() {
@@ -254,7 +266,7 @@
   function ask(url) {
     const xsrf = XSRF.exec(document.cookie);
     const headers = xsrf === null ? {} : { "X-XSRFToken": xsrf[1] };
-    return fetch(url, { cache: "no-store", redirect: "manual", headers });
+    return fetch(url, { cache: "no-store", redirect: "manual", headers, signal: AbortSignal.timeout(PATIENCE) });
   }
 
   /** A WebSocket that is refused doesn't say why; a request does. */
