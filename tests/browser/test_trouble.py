@@ -127,7 +127,10 @@ def test_what_a_callback_prints_and_raises_is_seen_in_the_cell_and_in_the_view(
         page=lab.page,
     )
     assert "power" not in notebook.text(2), "and in no other"
-    assert view.frame.get_by_role("group", name="What it says").get_attribute("tabindex") == "0"
+    view.frame.get_by_role("group", name="What it says").focus()
+    view.js("void document.body.append(Object.assign(document.createElement('p'), {hidden: true}))")
+    lab.page.wait_for_timeout(100)
+    assert view.js("document.activeElement.dataset.bokehmount") == "output", "what the app adds does not take the focus"
     view.frame.get_by_role("button", name="Dismiss").focus()
     lab.page.keyboard.press("Enter")
     assert view.status()["printed"] == ""

@@ -500,7 +500,9 @@
     sizes.observe(output.host);
     const watch = () => {
       for (const element of document.body.querySelectorAll(":scope > *, [data-root-id] > *")) sizes.observe(element);
-      if (isApp && document.body.lastElementChild !== output.host) document.body.append(output.host);
+      // what is moved loses the focus; in a tab it stands at the lower edge wherever it is
+      const stays = !framed || output.root.activeElement !== null;
+      if (isApp && !stays && document.body.lastElementChild !== output.host) document.body.append(output.host);
     };
     new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
     watch();
