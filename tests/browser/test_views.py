@@ -171,7 +171,7 @@ def test_running_the_cell_again_moves_the_open_views_and_leaves_nothing(open_not
     for index in range(3):
         notebook.run(index)
     notebook.view(2).wait_drawn()
-    tab = lab.tab(notebook.python("view.url")).wait_drawn()
+    tab = lab.tab(notebook.python("view.url") + "?n=5").wait_drawn()
     first = set(notebook.python("[session.id for session in view.sessions]"))
     notebook.edit(
         2, POWER.replace("destroyed, clicks = [], []", "clicks = []").replace("'before'", "'x'").replace("x**new", "-x")
@@ -182,6 +182,7 @@ def test_running_the_cell_again_moves_the_open_views_and_leaves_nothing(open_not
         shown.wait_drawn()
         shown.set("power", "value", 4)
         eventually("the new app's callback", partial(shown.has_column, "line", "y", [-1, -2, -3]), page=lab.page)
+    assert tab.page.url.endswith("/power?n=5"), "the app is still asked the same"
     eventually("the old sessions' hooks", lambda: set(notebook.python("destroyed")) == first, page=lab.page)
     assert len(notebook.python("[session.id for session in view.sessions]")) == 2
     assert [app["app"] for app in apps_of(lab, notebook)] == ["/power"]

@@ -161,12 +161,12 @@
 
   const XSRF = /(?:^|; )_xsrf=([^;]*)/;
 
-  function address(withToken) {
+  function address(withToken, path = location.pathname) {
     const query = new URLSearchParams(location.search);
     for (const name of ["bokeh-token", "token", "_xsrf"]) query.delete(name);
     if (withToken) query.set("bokeh-token", token);
     const text = query.toString();
-    return location.pathname + (text ? `?${text}` : "");
+    return path + (text ? `?${text}` : "");
   }
 
   /** Take what has done its work out of the address. */
@@ -311,7 +311,7 @@
         break;
       case "moved":
         tellSession(null);
-        go(message.url || address(false));
+        go(address(false, message.url));
         break;
       case "output":
         printed(message.text, message.error);
