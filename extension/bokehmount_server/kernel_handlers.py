@@ -43,6 +43,9 @@ START_PATIENCE: Final = 0.6
 SCRIPT_PATIENCE: Final = 60.0
 """Seconds that a request waits which no shell can stand in for: autoload scripts and metadata."""
 
+END_PATIENCE: Final = 3.0
+"""Seconds that ending an app waits for the kernel, which ends it in any case when it is free."""
+
 _OWED: Final = 60.0
 
 
@@ -312,7 +315,13 @@ class AppHandler(JupyterPage):
             link = self.site.links.opened(kernel_id)
             if link is None:
                 raise AppNotFound(f"no app of kernel {kernel_id} is running")
-            await _patiently(link.ask("close_app", path=f"/{app}"))
+            try:
+                async with asyncio.timeout(END_PATIENCE):
+                    await link.ask("close_app", path=f"/{app}")
+            except TimeoutError:
+                self.set_status(202)
+                self.finish({"message": f"The kernel is busy; the app {app} ends when it is free."})
+                return
         self.set_status(204)
         self.finish()
 

@@ -92,6 +92,10 @@ export class RunningApps implements IRunningSessions.IManager {
         { method: 'DELETE' },
         this._settings
       );
+      if (response.status === 202) {
+        const { message } = await response.json();
+        Notification.info(message);
+      }
       // It has ended by itself: what the user wanted.
       if (!response.ok && response.status !== 404) {
         this._sayNotEnded(app, response.statusText || `the server answered ${response.status}`);

@@ -266,6 +266,10 @@ def lost(route: Route) -> None:
     route.abort()
 
 
+def later(route: Route) -> None:
+    route.fulfill(status=202, json={"message": "The app ends when the kernel is free."})
+
+
 def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook, lab: Lab) -> None:
     notebook = open_notebook(LOAD, POWER)
     notebook.run(0)
@@ -277,10 +281,13 @@ def test_the_running_panel_lists_an_app_and_ends_it(open_notebook: OpenNotebook,
     item.hover()
     end = item.locator(".jp-RunningSessions-itemShutdown")
     place = "**/bokeh/api/kernels/**"
-    for answer, why in ((refused, "Service Unavailable"), (lost, "the Jupyter server can't be reached")):
+    for answer, said in (
+        (refused, "The Bokeh app /power could not be ended: Service Unavailable."),
+        (lost, "The Bokeh app /power could not be ended: the Jupyter server can't be reached."),
+        (later, "The app ends when the kernel is free."),
+    ):
         lab.page.route(place, answer)
         end.click()
-        said = f"The Bokeh app /power could not be ended: {why}."
         told = lab.page.locator(".jp-Notification-List-Item", has_text=said)
         lab.page.locator(".jp-Notification-Status.jp-mod-selected").click()
         told.wait_for()

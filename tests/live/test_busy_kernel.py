@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import numpy as np
@@ -111,6 +112,19 @@ async def test_an_open_view_is_told_that_the_kernel_is_busy_and_a_change_arrives
             "sin(5x)", lambda view: np.allclose(view["source"].data["y"], np.sin(5 * np.asarray(data["x"])))
         )
     assert await notebook.value("[during, moves]") == [[], [5]]
+
+
+async def test_an_app_that_is_ended_while_a_cell_runs_ends_after_it(browser: Browser, notebook: Notebook) -> None:
+    cell = await notebook.run(COUNTED)
+    path = notebook.path_of(cell.view)
+    async with browser.view(path) as view, browser.status(path, view.page.token) as status:
+        busy = await notebook.start("import time\ntime.sleep(6)")
+        await asyncio.sleep(0.2)
+        answer = await browser.delete(f"bokeh/api/kernels/{notebook.kernel_id}/apps/{path.rpartition('/')[2]}")
+        assert not busy.ended.is_set()
+        assert answer.code == 202 and "ends when it is free" in json.loads(answer.body)["message"]
+        await status.told("ended")
+        await busy.end()
 
 
 async def test_a_page_that_came_late_is_there_when_its_shell_comes_for_it(browser: Browser, notebook: Notebook) -> None:
