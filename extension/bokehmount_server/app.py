@@ -24,7 +24,7 @@ from bokehmount.tokens import Tokens
 
 from .door import Viewer
 from .jupyter_apps import AppsHandler, HostedApps, IndexHandler, check_free
-from .jupyter_base import JupyterSocket
+from .jupyter_base import EXTRA_ORIGINS, LIMITS
 from .kernel_handlers import KernelSite, kernel_routes
 from .kernels.control_carrier import LINE_LOST, RESTARTED
 from .kernels.link import KernelLink, LinkListener
@@ -120,8 +120,8 @@ class BokehMount(ExtensionApp):
         policy = TokenPolicy(tokens, server=token_hex(4))
         self.views = Views()
         hello = {"linger": self.linger, "linger_lost": self.linger_lost}
-        JupyterSocket.limits = Limits(self.max_message_size, self.max_queue_size, self.ping_interval)
-        JupyterSocket.extra_origins = tuple(self.extra_websocket_origins)
+        self.settings[LIMITS] = Limits(self.max_message_size, self.max_queue_size, self.ping_interval)
+        self.settings[EXTRA_ORIGINS] = tuple(self.extra_websocket_origins)
         untracked = list(self.kernels.untracked_message_types)
         if MESSAGE_TYPE not in untracked:  # what we say to a kernel is not its user's activity
             self.kernels.untracked_message_types = [*untracked, MESSAGE_TYPE]

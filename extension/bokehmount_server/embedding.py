@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .hosts import origin_allowed
-from .jupyter_base import JupyterPage, JupyterSocket
+from .jupyter_base import JupyterPage, is_extra
 
 __all__ = ("JupyterScript",)
 
@@ -15,7 +14,7 @@ class JupyterScript(JupyterPage):
         """Jupyter's rule, or one of the origins that the administrator added."""
         super().set_cors_headers()
         origin = self.request.headers.get("Origin")
-        if origin is not None and origin_allowed(origin, JupyterSocket.extra_origins):
+        if origin is not None and is_extra(self, origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Allow-Credentials", "true")
             self.add_header("Vary", "Origin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from hmac import compare_digest
 from typing import Any, Final
@@ -14,11 +14,15 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado.iostream import StreamClosedError
 
 from .hosts import origin_allowed
-from .websocket import AppSocket
+from .websocket import AppSocket, Limits
 
-__all__ = ("AUTH_RESOURCE", "JupyterAppPage", "JupyterPage", "JupyterSocket")
+__all__ = ("AUTH_RESOURCE", "EXTRA_ORIGINS", "LIMITS", "JupyterAppPage", "JupyterPage", "JupyterSocket", "is_extra")
 
 AUTH_RESOURCE: Final = "bokeh"
+
+# what a server's handlers find in its settings
+EXTRA_ORIGINS: Final = "bokehmount_extra_origins"
+LIMITS: Final = "bokehmount_limits"
 
 _TOKEN_IN_URL: Final = "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
 
@@ -31,17 +35,16 @@ _Method = Callable[..., Coroutine[Any, Any, None]]
 _may_execute: Callable[[_Method], _Method] = authorized(action="execute")
 
 
+def is_extra(handler: JupyterHandler, origin: str | None) -> bool:
+    """Whether a page is of one of the origins that the administrator added."""
+    extra: Sequence[str] = handler.settings[EXTRA_ORIGINS]
+    return origin is not None and bool(extra) and origin_allowed(origin, extra)
+
+
 class JupyterPage(JupyterHandler):
     """The base of our pages and files."""
 
     auth_resource = AUTH_RESOURCE
-
-    def write_words(self, status: int, page: str) -> None:
-        """Answer with a page of our own."""
-        self.set_status(status)
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.finish(page)
 
 
 class JupyterAppPage(JupyterPage):
@@ -72,8 +75,13 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     """The base of our WebSockets: authenticated and authorised before the upgrade, origin checked by Jupyter's rule."""
 
     auth_resource = AUTH_RESOURCE
-    extra_origins: tuple[str, ...] = ()
     _next_beat: asyncio.TimerHandle | None = None
+
+    @property
+    def limits(self) -> Limits:  # type: ignore[override]  # each server has its own
+        """What one connection may use."""
+        limits: Limits = self.settings[LIMITS]
+        return limits
 
     @property
     def ping_interval(self) -> None:
@@ -85,10 +93,7 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
 
     def check_origin(self, origin: str | None = None) -> bool:
         """Jupyter's check, or one of the origins that the administrator added."""
-        return bool(WebSocketMixin.check_origin(self, origin)) or self._is_extra(origin)
-
-    def _is_extra(self, origin: str | None) -> bool:
-        return origin is not None and bool(self.extra_origins) and origin_allowed(origin, self.extra_origins)
+        return bool(WebSocketMixin.check_origin(self, origin)) or is_extra(self, origin)
 
     @ws_authenticated
     @_may_execute

@@ -161,7 +161,7 @@ class LentStream:
             data, done = self._waiting[0]
             try:
                 written = self._write(data)
-            except Exception:  # it was closed meanwhile
+            except OSError:  # it was closed meanwhile
                 self._drop()
                 return
             if written is None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+from tornado.websocket import WebSocketClosedError
 
 from bokehmount.errors import AppError, BokehMountError, KernelLost, SessionEnded
 
@@ -31,7 +33,7 @@ class StatusSocket(Protocol):
     """What sends text to a view."""
 
     def say(self, text: str) -> None:
-        """Send a message; raises where it is closed."""
+        """Send a message; raises `tornado.websocket.WebSocketClosedError` where it is closed."""
 
 
 @dataclass(eq=False)
@@ -55,10 +57,9 @@ class View:
 
     def tell(self, state: str, text: str = "", **more: Any) -> None:
         """Send what is happening."""
-        try:
-            self.socket.say(orjson.dumps({"state": state, "text": text, **more}).decode())
-        except Exception:
-            return
+        words = orjson.dumps({"state": state, "text": text, **more}).decode()
+        with suppress(WebSocketClosedError):  # its on_close follows
+            self.socket.say(words)
 
     def tell_busy(self, silent: bool = False) -> None:
         """Say that what is done here has to wait for the kernel, which may not even answer."""

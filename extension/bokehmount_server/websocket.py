@@ -49,9 +49,6 @@ _ACTIVE: Final = 1.0
 _UNREAD: Final = 4 * 2**20
 """Bytes of what a view was told that may wait for it: far more than a few sentences and what a callback prints."""
 
-_TRY_AGAIN: Final = 1013
-"""The close code for "try again later", as IANA registers it."""
-
 _VANISHED: Final = 120.0
 """Seconds in which a browser's machine acknowledges nothing, after which TCP gives it up; left alone, Linux takes about
 a quarter of an hour.  A laptop that wakes up later comes back to its session, which lingers for 300 s more."""
@@ -134,7 +131,7 @@ class AppSocket(WebSocketHandler):
             tornado.websocket.WebSocketClosedError: it is closed
         """
         if self._unread > _UNREAD and self._ahead.stream.writing():
-            self.close(_TRY_AGAIN, "this view does not read what it is told")
+            self.close(CloseCode.TRY_AGAIN, "this view does not read what it is told")
             return
         written = self.write_message(text)
         self._unread += len(text)
@@ -286,11 +283,13 @@ class ViewerSocket:
         if self._reads_too_slowly():
             return
         stream = self._stream
+        if stream.closed():  # on_close follows
+            return
         try:
             rest = writes if isinstance(stream, SSLIOStream) or stream.writing() else _sent(stream.socket, writes)
             for data in rest:
                 written = stream.write(data)
-        except Exception:  # it closed in this moment; on_close follows
+        except OSError:  # it closed in this moment
             return
         if rest and not written.done():
             self._wait_for(written, sum(map(len, rest)))

@@ -25,6 +25,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     TOO_BIG = 1009
     SERVER_FAILED = 1011
+    TRY_AGAIN = 1013
     PROTOCOL = 4400
     TOKEN = 4401
     NOT_FOUND = 4404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,8 @@ def test_each_error_tells_a_browser_why() -> None:
         assert kind.close_code in CloseCode and 400 <= kind.http_status < 600
         assert str(kind("words")) == "words"
     assert all(code < 5000 for code in CloseCode)
+    architecture = (Path(__file__).parents[2] / "docs/architecture.md").read_text(encoding="utf-8")
+    assert {int(code) for code in re.findall(r"^\| (\d{4}) \|", architecture, re.MULTILINE)} == set(CloseCode)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from bokehmount.errors import AppError, AppNotFound, KernelLost, SessionEnded
 from bokehmount_server.views import BUSY, SILENT, View, Views
@@ -24,7 +25,7 @@ class Socket:
 
     def say(self, text: str) -> None:
         if self.broken:
-            raise RuntimeError("closed")
+            raise WebSocketClosedError
         self.told.append(json.loads(text))
 
 
