@@ -37,7 +37,7 @@ from .websocket import BOKEH, STATUS, AppSocket, Limits, ViewerSocket
 if TYPE_CHECKING:
     from bokehmount.contexts import ApplicationContext
 
-    from .local_door import LocalDoor
+    from .door import Door
     from .tornado import BokehTornado
 
 __all__ = (
@@ -80,7 +80,7 @@ class AppSite:
         tells_errors: whether a browser is told what an app raised; else no more than that it did
     """
 
-    door: LocalDoor
+    door: Door
     policy: TokenPolicy
     visible: Visible
     place: Place

@@ -1,4 +1,4 @@
-"""What a front door asks: of the apps in this process, or of a kernel's over its link.  Handlers know only this."""
+"""What a front door asks: of the apps in this process, or of a kernel's over its link.  WebSockets know only this."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bokehmount.apphost import Opening
-from bokehmount.assets import Asset
 from bokehmount.errors import CloseCode
 from bokehmount.fragments import Writes
 from bokehmount.frames import Frames
@@ -69,6 +68,3 @@ class Door(Protocol):
 
     def disconnect(self, viewer: Viewer, *, lost: bool) -> None:
         """A viewer is gone; ``lost`` where it broke without a goodbye."""
-
-    async def asset(self, path: str) -> Asset | None:
-        """A file below ``static/``."""

@@ -130,10 +130,10 @@ class PageHandler(_KernelPage, JupyterAppPage):
                 return
             site.views.owe(kernel_id, token.session_id, page, _OWED)
             state, text = ("busy", BUSY) if link is not None and link.busy else ("starting", STARTING)
-            self.write_words(202, shell_page(_title(link, path), site.view_script, token.text, state, text))
+            send_page(self, shell_page(_title(link, path), site.view_script, token.text, state, text), 202)
         except BokehMountError as error:
             run = site.views.run_of(kernel_id, path)
-            self.write_words(error.http_status, error_page(error, site.view_script, token=listens, run=run))
+            send_page(self, error_page(error, site.view_script, token=listens, run=run), error.http_status)
 
     async def _wait(self, link: KernelLink, page: asyncio.Future[str]) -> None:
         if link.busy:

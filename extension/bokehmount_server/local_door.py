@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from bokehmount.apphost import AppHost, Opening
-from bokehmount.assets import Asset, read_asset
 from bokehmount.errors import CloseCode, ProtocolError, SessionEnded
 from bokehmount.fragments import Writes, websocket_bytes
 from bokehmount.frames import Frames, SentFrames, size_of
@@ -101,10 +100,6 @@ class LocalDoor:
         connection = self._connections.pop(viewer, None)
         if connection is not None:
             connection.detach_session(lost=lost)
-
-    async def asset(self, path: str) -> Asset | None:
-        """A file below ``static/``."""
-        return read_asset(path)
 
     is_full = False
     """A session's thread is the one that writes, so it can't wait: a viewer that reads too slowly is cut off."""

@@ -46,13 +46,12 @@ def shell_page(title: str, script: str, token: str, state: str, text: str) -> st
     )
 
 
-def error_page(error: BokehMountError, script: str, title: str = "Bokeh app", *, token: str = "", run: str = "") -> str:
+def error_page(error: BokehMountError, script: str, *, token: str = "", run: str = "") -> str:
     """A page that says why there is no app, and what to do.
 
     Args:
         error: the reason
         script: the URL of the view script
-        title: the app
         token: lets the page listen until there is an app again; it does not where empty
         run: see `Views.add_failed`
     """
@@ -60,7 +59,7 @@ def error_page(error: BokehMountError, script: str, title: str = "Bokeh app", *,
     text = f"The app raised {error}" if isinstance(error, AppError) else str(error)
     state = {403: "refused", 404: "missing", 410: "ended", 500: "raised", 503: "gone"}.get(error.http_status, "gone")
     return _PAGE.format(
-        title=escape(title),
+        title="Bokeh app",
         script=escape(script),
         token=escape(token),
         state=state,
