@@ -101,6 +101,8 @@ class ControlCarrier:
         """
         self.heard = time.monotonic()
         with self._changed:
+            if self._closed:
+                return
             whole = self._flow.take(content, parts)
             if "taken" in content:
                 self._changed.notify_all()

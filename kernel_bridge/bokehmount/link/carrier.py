@@ -1,4 +1,4 @@
-"""What a link runs over.  Whoever fulfils this contract can carry a link."""
+"""What a link runs over.  Whoever fulfils this contract can carry a link; one test holds all carriers to it."""
 
 from __future__ import annotations
 

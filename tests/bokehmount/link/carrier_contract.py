@@ -27,6 +27,10 @@ class End(Protocol):
     def inbox(self) -> Inbox:
         """What the carrier hands over at this end."""
 
+    @property
+    def any_thread(self) -> bool:
+        """Whether it may be sent from any thread, as a kernel's end."""
+
 
 class Inbox:
     """Receives what a carrier hands over, on whichever thread, and copies it: a carrier may use its memory again."""
@@ -45,9 +49,10 @@ class Inbox:
 class JoinedEnd:
     """An `End` of these two."""
 
-    def __init__(self, carrier: Carrier, inbox: Inbox) -> None:
+    def __init__(self, carrier: Carrier, inbox: Inbox, any_thread: bool = True) -> None:
         self.carrier = carrier
         self.inbox = inbox
+        self.any_thread = any_thread
 
 
 async def check_carrier(server_end: End, kernel_end: End) -> None:
@@ -92,8 +97,10 @@ async def _check_both_ways_at_once(left: End, right: End) -> None:
 
 
 async def _check_threads(sender: End, receiver: End) -> None:
-    """Two threads send at once from either end: nothing is mixed up, and each one's messages keep their order."""
+    """Two threads send at once from one end: nothing is mixed up, and each one's messages keep their order."""
     for one, other in ((sender, receiver), (receiver, sender)):
+        if not one.any_thread:
+            continue
         start = len(other.inbox.messages)
 
         def send(name: bytes, end: End = one) -> None:

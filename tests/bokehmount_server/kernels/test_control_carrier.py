@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bokehmount.errors import KernelLost
+from bokehmount.kernel.control_carrier import ControlCarrier as KernelCarrier
+from bokehmount.kernel.control_carrier import ControlDoor
+from bokehmount.kernel.io_thread import IOThread
 from bokehmount.link.messages import MESSAGE_TYPE, PROTOCOL, Part
 from bokehmount_server.kernels.control_carrier import LINE_LOST, RESTARTED, ControlCarrier
 from bokehmount_server.kernels.control_channel import ControlMessage
+
+from ...bokehmount.link.carrier_contract import Inbox, JoinedEnd, check_carrier
 
 
 class Channel:
@@ -134,3 +141,57 @@ def test_a_kernel_that_gave_a_link_up_was_not_restarted(door: str | None, why: s
         assert await lost.why == why
 
     asyncio.run(main())
+
+
+class Kernel(Channel):
+    """A channel to a kernel's door, which is on a thread of its own, as ipykernel has it."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._inbox = inbox
+        self._thread = IOThread()
+        self._thread.start()
+        io_loop = SimpleNamespace(add_callback=self._thread.loop.call_soon_threadsafe)
+        self.control_stream = SimpleNamespace(io_loop=io_loop)
+        self.control_handlers: dict[str, Any] = {}
+        self.session = SimpleNamespace(send=self._sent)
+        self.carriers: list[KernelCarrier] = []
+        self._door = ControlDoor(self, self._opened)
+
+    def send(self, msg_type: str, content: Mapping[str, Any], buffers: Sequence[Part] = ()) -> str:
+        message = {"content": content, "header": {}, "buffers": [bytes(part) for part in buffers]}
+        if msg_type == MESSAGE_TYPE:
+            self._thread.loop.call_soon_threadsafe(self.control_handlers[MESSAGE_TYPE], None, [b"server"], message)
+        return super().send(msg_type, content)
+
+    def _opened(self, carrier: KernelCarrier, server: Mapping[str, Any]) -> tuple[dict[str, Any], Inbox]:
+        self.carriers.append(carrier)
+        return {"protocol": PROTOCOL}, self._inbox
+
+    def _sent(self, _stream: Any, kind: str, content: Mapping[str, Any], buffers: Sequence[Part], **_: Any) -> None:
+        message = ControlMessage(kind, "", content, [bytes(part) for part in buffers])
+        self._loop.call_soon_threadsafe(self.coming.put_nowait, message)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._thread.stop()
+
+
+@pytest.mark.parametrize("closes", ["server", "kernel"])
+def test_two_ends_of_a_control_channel_are_a_carrier(closes: str) -> None:
+    async def main() -> None:
+        kernel_inbox, server_inbox = Inbox(), Inbox()
+        kernel = Kernel(kernel_inbox)
+        try:
+            carrier = ControlCarrier(kernel)
+            await carrier.open({}, _unused)
+            carrier.start(server_inbox)
+            ends = [JoinedEnd(carrier, server_inbox, any_thread=False), JoinedEnd(kernel.carriers[0], kernel_inbox)]
+            await check_carrier(*(ends if closes == "server" else reversed(ends)))
+        finally:
+            await asyncio.to_thread(kernel.stop)
+
+    # not on the main thread, which would wait there for room that it makes itself
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(asyncio.run, main()).result()
