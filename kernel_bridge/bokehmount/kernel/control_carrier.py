@@ -131,6 +131,7 @@ class ControlCarrier:
             if self._closed:
                 return
             self._flow.flush()
+            self.receiver = None
             self.release()
             self.send_content({"link": self._link, "unknown": True})
 
