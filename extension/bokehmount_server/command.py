@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
-from bokehmount.app_files import handler_of
+from bokehmount.applications import application_of
 
 from .app import BokehMount
 from .jupyter_apps import check_free
@@ -89,7 +89,7 @@ def _advice(arguments: list[str]) -> str:
 def _app_options(paths: list[str]) -> list[str]:
     by_url: dict[str, str] = {}
     for path in paths:
-        handler_of(Path(path).expanduser())
+        application_of(Path(path).expanduser())
         url = app_path_of(path)
         check_free(url)
         if url in by_url:

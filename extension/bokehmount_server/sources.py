@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from bokeh.application import Application
 
-from bokehmount.app_files import handler_of
+from bokehmount.applications import application_of
 
 from .tornado import as_applications
 
@@ -44,4 +44,4 @@ def app_path_of(file: str) -> str:
 def _from_file(app: Any, folder: Path) -> Any:
     if not isinstance(app, str | os.PathLike):
         return app
-    return Application(handler_of(folder / Path(app).expanduser())())
+    return application_of(folder / Path(app).expanduser())()

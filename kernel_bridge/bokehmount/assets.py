@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from bokeh.embed.bundle import extension_dirs
 from bokeh.settings import settings
@@ -76,6 +78,10 @@ def _locate(path: str, app_static: str | None) -> Path | None:
         return None
 
 
+_VERSIONED: Final = re.compile(r"@\d[\w.]*$")
+"""The end of the name of a script that Panel took from a CDN, as ``vega@6``: a page takes no script of unknown kind."""
+
+
 @lru_cache(maxsize=64)
 def _kept(path: Path, modified: int) -> Asset:
     return _read(path)
@@ -84,6 +90,6 @@ def _kept(path: Path, modified: int) -> Asset:
 def _read(path: Path) -> Asset:
     content = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if path.suffix in (".js", ".mjs"):
+    if path.suffix in (".js", ".mjs") or _VERSIONED.search(path.name):
         kind = "text/javascript"
     return Asset(content, kind, hashlib.sha256(content).hexdigest()[:32])

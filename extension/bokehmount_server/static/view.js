@@ -409,6 +409,7 @@
 
   // How high the page is -------------------------------------------------------------------------------------------
 
+  const ROOM = 120; // as frames begin: what fills a lower one could not be told from what is that low
   const FILLING = 500; // for content that takes whatever room it has, and so says nothing of its height
   let told = 0;
   let grown = 0;
@@ -456,6 +457,7 @@
     if (height < 20) return;
     fills = Math.abs(height + words - innerHeight) <= 2 && (fills || (told === 0 && innerHeight < 300))
       && document.querySelector("[data-root-id]") !== null;
+    if (isShell) height = Math.max(height, ROOM);
     if (fills) height = FILLING;
     else height = Math.max(height, hanging(height));
     height += words;

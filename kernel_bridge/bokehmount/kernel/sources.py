@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.application.application import Application
-from bokeh.application.handlers import FunctionHandler, Handler
+from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models.ui import UIElement
 
-from ..app_files import handler_of
+from ..applications import application_of, application_with
 
 __all__ = ("ACCEPTED", "Source", "source_of")
 
@@ -64,7 +64,7 @@ def source_of(obj: object) -> Source:
     if (viewable := _panel_viewable(obj)) is not None:
         return Source(
             _panel_title(obj, viewable),
-            lambda: _application(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
+            lambda: application_with(FunctionHandler(_panel_app(viewable), trap_exceptions=False)),
             owns_models=False,
         )
     if isinstance(obj, list | tuple) and obj and all(isinstance(item, UIElement) for item in obj):
@@ -74,13 +74,6 @@ def source_of(obj: object) -> Source:
     if callable(obj) and not inspect.isclass(obj):
         return _of_function(obj)
     raise TypeError(f"show() can't show {_described(obj)}; it takes {ACCEPTED}")
-
-
-def _application(handler: Handler) -> Application:
-    """An application; where Panel is in use one of its kind, by which Panel learns when a view is there."""
-    panel = sys.modules.get("panel.io.application")
-    make: Callable[[Handler], Application] = Application if panel is None else panel.Application
-    return make(handler)
 
 
 def _described(obj: object) -> str:
@@ -120,7 +113,8 @@ def _of_function(function: Callable[..., Any]) -> Source:
             f"show() can't show the async function {name!r}: an app is an ordinary function; its callbacks may be async"
         )
     return Source(
-        "app" if name == "<lambda>" else name, lambda: _application(FunctionHandler(function, trap_exceptions=False))
+        "app" if name == "<lambda>" else name,
+        lambda: application_with(FunctionHandler(function, trap_exceptions=False)),
     )
 
 
@@ -144,9 +138,8 @@ def _application_title(application: Application) -> str:
 
 
 def _of_path(path: Path) -> Source:
-    handler = handler_of(path)
-    files = path.resolve()
-    return Source(files.name if files.is_dir() else files.stem, lambda: _application(handler()), files=files)
+    make, files = application_of(path), path.resolve()
+    return Source(files.name if files.is_dir() else files.stem, make, files=files)
 
 
 def _panel_viewable(obj: object) -> Any:

@@ -1,0 +1,69 @@
+"""Applications of handlers and of files: scripts, notebooks, and folders with one of these that is called main."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from bokeh.application import Application
+from bokeh.application.handlers import DirectoryHandler, Handler, NotebookHandler, ScriptHandler
+
+__all__ = ("application_of", "application_with")
+
+_HANDLERS: Final[dict[str, Callable[..., Handler]]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
+
+_PANEL: Final = "panel.io.application"
+
+_IMPORTS_PANEL: Final = re.compile(
+    rb'(?:^|[\n"]|\\n)\s*(?:from\s+|import\s(?:[^\n#"]*[\s,])?)(?:panel|holoviews|hvplot)\b', re.ASCII
+)
+"""In a script, or in a notebook's JSON."""
+
+
+def application_with(handler: Handler) -> Application:
+    """An application; where Panel is in use one of its kind, by which Panel learns when a view is there."""
+    panel = sys.modules.get(_PANEL)
+    make: Callable[[Handler], Application] = Application if panel is None else panel.Application
+    return make(handler)
+
+
+def application_of(path: Path) -> Callable[[], Application]:
+    """What makes the application of a file or folder; nothing of it is read or run before it is called.
+
+    Args:
+        path: where it is, without a ``~``
+
+    Raises:
+        FileNotFoundError: there is nothing
+        ValueError: what is there is no app
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no app at {str(path)!r} (looked in {str(Path.cwd())!r})")
+    handler: Any = DirectoryHandler if path.is_dir() else _HANDLERS.get(path.suffix)
+    if handler is None:
+        raise ValueError(f"{str(path)!r} is no app: expected a .py or .ipynb file, or a folder with a main.py in it")
+    if path.is_dir() and not any((path / f"main{suffix}").is_file() for suffix in _HANDLERS):
+        raise ValueError(f"the folder {str(path)!r} is no app: it has neither a main.py nor a main.ipynb")
+    return partial(_made, handler, path.resolve())
+
+
+def _made(handler: Callable[..., Handler], path: Path) -> Application:
+    if _PANEL not in sys.modules and any(map(_imports_panel, _sources(path))):
+        with suppress(ImportError):  # the app itself will say so
+            import_module(_PANEL)
+    return application_with(handler(filename=str(path)))
+
+
+def _sources(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [file for suffix in _HANDLERS for file in path.glob(f"*{suffix}")]
+
+
+def _imports_panel(file: Path) -> bool:
+    """Panel has to be there before an app that uses it is made; it takes too long to be imported for others."""
+    return _IMPORTS_PANEL.search(file.read_bytes()) is not None

@@ -1,0 +1,59 @@
+"""What an application of a file is made of, and that Panel is there in time where it is needed, and only there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MADE = """\
+import sys
+from pathlib import Path
+from bokehmount.applications import application_of
+
+make = application_of(Path(sys.argv[1]))
+assert "panel" not in sys.modules, "nothing is read before it is called"
+print(type(make()).__module__, "panel" in sys.modules)
+"""
+
+PANEL, BOKEH = "panel.io.application True", "bokeh.application.application False"
+
+
+def made(path: Path) -> str:
+    """The class's module and whether Panel was imported, in a process of its own."""
+    return subprocess.run([sys.executable, "-c", MADE, path], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import panel as pn", PANEL),
+        ("    from panel.widgets import IntSlider", PANEL),
+        ("import numpy as np, holoviews as hv", PANEL),
+        ("import hvplot.pandas", PANEL),
+        ("import panels.panel", BOKEH),
+        ("# import panel", BOKEH),
+        ("from bokeh.models import Panel", BOKEH),
+    ],
+)
+def test_panel_is_imported_before_an_app_of_its_own_and_for_no_other(line: str, expected: str, tmp_path: Path) -> None:
+    script = tmp_path / "app.py"
+    script.write_text(f"import sys\n\nif True:\n    {line}\n")
+    assert made(script) == expected
+
+
+def test_so_it_is_for_notebooks_and_folders(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "source": "x = 1\nimport panel as pn", "metadata": {}, "outputs": [], "id": "a"}
+    notebook = tmp_path / "app.ipynb"
+    notebook.write_text(
+        json.dumps({"cells": [{**cell, "execution_count": None}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    assert made(notebook) == PANEL
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "main.py").write_text("import parts\n")
+    (folder / "parts.py").write_text("import panel\n")
+    assert made(folder) == PANEL

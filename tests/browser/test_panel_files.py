@@ -1,0 +1,58 @@
+"""Apps of Panel in files, in a kernel that has not imported Panel yet."""
+
+from __future__ import annotations
+
+from .apps import LOAD
+from .conftest import OpenNotebook
+from .driver import Jupyter, Lab, eventually
+
+PLAY = """
+import panel as pn
+
+pn.extension("vega")
+count = pn.widgets.IntSlider(name="count", end=1000)
+play = pn.widgets.Button(name="Play")
+loaded = pn.widgets.TextInput(name="loaded")
+pn.state.onload(lambda: setattr(loaded, "value", "yes"))
+
+def tick():
+    count.value += 1
+
+ticking = pn.state.add_periodic_callback(tick, 100, start=False)
+play.on_click(lambda event: ticking.start())
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+chart = {"$schema": SCHEMA, "data": {"values": [{"a": 1, "b": 2}]}, "mark": "bar", "encoding": {"x": {"field": "a"}}}
+pn.Column(count, play, loaded, pn.pane.Vega(chart)).servable()
+"""
+
+TEMPLATE = """
+import panel as pn
+
+pn.extension(template="fast")
+pn.widgets.IntSlider(name="count", end=1000).servable()
+"""
+
+
+def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
+    (jupyter.work / "play.py").write_text(PLAY)
+    notebook = open_notebook(LOAD, f"show({str(jupyter.work / 'play.py')!r})")
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    eventually("the loading to be told", lambda: view.js("model('loaded').value") == "yes", page=lab.page)
+    view.frame.get_by_role("button", name="Play").click()
+    eventually("it to count", lambda: view.js("model('count').value") > 3, page=lab.page)
+    eventually("the chart", lambda: view.frame.locator("canvas, svg.marks").count() > 0, page=lab.page)
+
+
+def test_a_template_of_panel_has_room(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
+    (jupyter.work / "fast.py").write_text(TEMPLATE)
+    notebook = open_notebook(LOAD, f"show({str(jupyter.work / 'fast.py')!r})")
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    assert view.iframe is not None
+    frame = view.iframe
+    eventually("room for it", lambda: (box := frame.bounding_box()) and box["height"] > 400, page=lab.page)
+    # its template wants a font
+    lab.requests[:] = [url for url in lab.requests if not url.startswith("https://fonts.")]
