@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlparse
 
 from bokeh.core.templates import AUTOLOAD_JS, FILE
@@ -21,6 +22,7 @@ from bokeh.util.serialization import make_globally_unique_css_safe_id
 
 from .assets import versioned
 from .model_code import compiling, what_models_bring
+from .of_panel import bundle_of_panel, is_of_panel
 
 __all__ = ("Place", "autoload_script", "page", "resources")
 
@@ -71,20 +73,40 @@ def _settings() -> Hashable:
 @lru_cache(maxsize=32)
 def _bundle_of(root: str, mode: str, brought: Hashable, read: Hashable) -> Bundle:
     bundle = compiling(lambda: bundle_for_objs_and_resources(None, resources(root, mode)))
-    bundle.js_files = [_below(root, url) for url in bundle.js_files]
-    bundle.css_files = [_below(root, url) for url in bundle.css_files]
+    _put_below(bundle, root)
     return bundle
 
 
-def _below(root: str, url: URL) -> URL:
-    """Panel names its files as seen from a page at the root of its server; ours lie deeper, or in other sites."""
-    relative = url.url.removeprefix("static/")
-    return url if relative == url.url else URL(f"{root}static/{versioned(relative)}")
+def _put_below(bundle: Any, root: str) -> None:
+    """Panel names its files as seen from a page near the root of its server; ours lie deeper, or in other sites."""
+    bundle.js_files = [URL(_below(root, url.url)) for url in bundle.js_files]
+    bundle.css_files = [URL(_below(root, url.url)) for url in bundle.css_files]
+    if hasattr(bundle, "js_modules"):  # Panel's
+        bundle.js_modules = [_below(root, url) for url in bundle.js_modules]
+        bundle.js_module_exports = {name: _below(root, url) for name, url in bundle.js_module_exports.items()}
+
+
+_RELATIVE: Final = re.compile(r"(?:\.{1,2}/)*static/([^?]+)")
+
+
+def _below(root: str, url: str) -> str:
+    found = _RELATIVE.match(url)
+    return url if found is None else f"{root}static/{versioned(found[1])}"
 
 
 @lru_cache(maxsize=32)
 def _rendered(root: str, mode: str, brought: Hashable, read: Hashable) -> tuple[str, str]:
     scripts, styles = _bundle_of(root, mode, brought, read)
+    return scripts, styles
+
+
+def _head(document: Document, place: Place) -> tuple[str, str]:
+    brought = what_models_bring()  # which lets go of what nobody can compile any more
+    if not is_of_panel(document):
+        return _rendered(place.root, place.mode, brought, _settings())
+    bundle = compiling(lambda: bundle_of_panel(document, resources(place.root, place.mode)))
+    _put_below(bundle, place.root)
+    scripts, styles = bundle
     return scripts, styles
 
 
@@ -100,7 +122,7 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     Returns:
         HTML
     """
-    scripts, styles = _rendered(place.root, place.mode, what_models_bring(), _settings())
+    scripts, styles = _head(document, place)
     if place.view_script is not None:
         scripts = (
             f'<script src="{escape(place.view_script)}" data-bokehmount-token="{escape(token)}"></script>\n{scripts}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any, ClassVar
@@ -163,3 +165,40 @@ def test_a_librarys_files_are_found_from_any_page() -> None:
         assert '"https://elsewhere.example/other.js"' in html
     script = autoload_script("t", Place("/base/bokeh/"), "e1", "/app", "https://apps.example/base/bokeh/app")
     assert '"https://apps.example/base/bokeh/static/extensions/library/library.js"' in script
+
+
+PANEL = """\
+import panel as pn
+from bokeh.document import Document
+from bokeh.models.widgets import Div
+from bokehmount.page import Place, page
+from panel.io.state import set_curdoc
+
+place = Place("/hub/user/a/bokeh/kernels/k1/", "/hub/user/a/bokeh/view/view.js")
+pn.extension("vega", raw_css=["body { color: teal; }"], notifications=True)
+document, plain = Document(), Document()
+pn.Column("text").server_doc(doc=document)
+plain.add_root(Div(text="no part of Panel's"))
+for each in (document, plain):
+    with set_curdoc(each):
+        pn.state.rel_path = ".."  # as Panel has it for an app whose path has two parts
+    print(page(each, "t1", place).replace("\\n", " "))
+"""
+
+
+def test_a_page_of_panel_has_what_its_extension_was_given_and_other_pages_have_not() -> None:
+    run = subprocess.run([sys.executable, "-c", PANEL], capture_output=True, text=True, check=True)
+    of_panel, plain = run.stdout.splitlines()
+    files = re.findall(r'(?:src|href)="([^"]*)"', of_panel)
+    assert all(file.startswith("/hub/user/a/bokeh/") and "?v=" in file for file in files if "view.js" not in file), (
+        files
+    )
+    for name in (
+        "js/bokeh.min.js",
+        "js/bokeh-mathjax.min.js",
+        "extensions/panel/panel.min.js",
+        "vega@",
+        "notyf.min.js",
+    ):
+        assert any(name in file for file in files), name
+    assert "color: teal" in of_panel and "color: teal" not in plain

@@ -9,7 +9,7 @@ from .driver import Jupyter, Lab, eventually
 PLAY = """
 import panel as pn
 
-pn.extension("vega")
+pn.extension("vega", raw_css=["body { background: rgb(200, 250, 200); }"], notifications=True)
 count = pn.widgets.IntSlider(name="count", end=1000)
 play = pn.widgets.Button(name="Play")
 loaded = pn.widgets.TextInput(name="loaded")
@@ -20,6 +20,7 @@ def tick():
 
 ticking = pn.state.add_periodic_callback(tick, 100, start=False)
 play.on_click(lambda event: ticking.start())
+play.on_click(lambda event: pn.state.notifications.success("it plays"))
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 chart = {"$schema": SCHEMA, "data": {"values": [{"a": 1, "b": 2}]}, "mark": "bar", "encoding": {"x": {"field": "a"}}}
 pn.Column(count, play, loaded, pn.pane.Vega(chart)).servable()
@@ -42,6 +43,8 @@ def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebo
     eventually("the loading to be told", lambda: view.js("model('loaded').value") == "yes", page=lab.page)
     view.frame.get_by_role("button", name="Play").click()
     eventually("it to count", lambda: view.js("model('count').value") > 3, page=lab.page)
+    view.frame.locator(".notyf__message").wait_for()
+    assert view.frame.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(200, 250, 200)"
     eventually("the chart", lambda: view.frame.locator("canvas, svg.marks").count() > 0, page=lab.page)
 
 

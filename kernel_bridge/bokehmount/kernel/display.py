@@ -20,6 +20,8 @@ from bokeh.embed.util import OutputDocumentFor
 from bokeh.model import Model
 from bokeh.resources import CDN
 
+from ..of_panel import is_of_panel
+
 __all__ = ("VIEW_MIME", "linked_to_tab", "live_bundle", "opened_in_tab", "public_files", "static_bundle")
 
 VIEW_MIME: Final = "application/vnd.bokehmount.view.v1+json"
@@ -217,7 +219,7 @@ _NOT_LOADED = """<script>
 
 
 def _static_page(title: str, shown: Document | Model) -> str:
-    if _of_panel(shown):
+    if is_of_panel(shown):
         page = _panel_page(title, shown)
     elif isinstance(shown, Model):
         page = file_html(shown, CDN, title=title, suppress_callback_warning=True)
@@ -237,11 +239,6 @@ def public_files() -> AbstractContextManager[None]:
     """While a Document is filled: Panel's templates then note where their files are, here in their public home."""
     panel = sys.modules.get("panel.io.resources")
     return nullcontext() if panel is None else panel.set_resource_mode(CDN.mode)
-
-
-def _of_panel(shown: Document | Model) -> bool:
-    models = shown.models if isinstance(shown, Document) else shown.references()
-    return any(type(model).__module__.startswith("panel.") for model in models)
 
 
 def _panel_page(title: str, shown: Document | Model) -> str:
