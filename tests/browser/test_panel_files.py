@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .apps import LOAD
 from .conftest import OpenNotebook
-from .driver import Jupyter, Lab, eventually
+from .driver import Jupyter, Lab, View, eventually
 
 PLAY = """
 import panel as pn
@@ -34,12 +34,18 @@ pn.widgets.IntSlider(name="count", end=1000).servable()
 """
 
 
-def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
-    (jupyter.work / "play.py").write_text(PLAY)
-    notebook = open_notebook(LOAD, f"show({str(jupyter.work / 'play.py')!r})")
+def shown(open_notebook: OpenNotebook, jupyter: Jupyter, name: str, code: str) -> View:
+    """The view of a file with this code, in a new kernel."""
+    file = jupyter.work / name
+    file.write_text(code)
+    notebook = open_notebook(LOAD, f"show({str(file)!r})")
     notebook.run(0)
     notebook.run(1)
-    view = notebook.view(1).wait_drawn()
+    return notebook.view(1).wait_drawn()
+
+
+def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
+    view = shown(open_notebook, jupyter, "play.py", PLAY)
     eventually("the loading to be told", lambda: view.js("model('loaded').value") == "yes", page=lab.page)
     view.frame.get_by_role("button", name="Play").click()
     eventually("it to count", lambda: view.js("model('count').value") > 3, page=lab.page)
@@ -49,11 +55,7 @@ def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebo
 
 
 def test_a_template_of_panel_has_room(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
-    (jupyter.work / "fast.py").write_text(TEMPLATE)
-    notebook = open_notebook(LOAD, f"show({str(jupyter.work / 'fast.py')!r})")
-    notebook.run(0)
-    notebook.run(1)
-    view = notebook.view(1).wait_drawn()
+    view = shown(open_notebook, jupyter, "fast.py", TEMPLATE)
     assert view.iframe is not None
     frame = view.iframe
     eventually("room for it", lambda: (box := frame.bounding_box()) and box["height"] > 400, page=lab.page)
