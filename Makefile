@@ -17,7 +17,7 @@ WITH_BROWSER = chromium="$$(tools/chromium)" && \
 	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
 
 ## What depends most on other packages' versions.
-WITH_OLDEST := tests/live tests/browser/test_views.py tests/browser/test_trouble.py
+WITH_OLDEST := tests/live tests/bokehmount/test_streaming.py tests/browser/test_views.py tests/browser/test_trouble.py
 
 WITH_NGINX = nginx="$$(tools/nginx)" && export NGINX="$$nginx" &&
 

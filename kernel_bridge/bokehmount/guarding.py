@@ -13,10 +13,12 @@ from inspect import signature
 from typing import Any
 
 from bokeh.document import Document
+from bokeh.document.events import ColumnsStreamedEvent
 from bokeh.events import Event, ModelEvent
 from bokeh.model import Model
 
 from .putting_back import CurdocPutBack
+from .streaming import take_rows_unchecked
 
 __all__ = ("guard_callbacks",)
 
@@ -45,19 +47,18 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
     ) -> None:
         if attr == "subscribed_events":
             model._update_event_callbacks()
+        if type(hint) is ColumnsStreamedEvent:
+            take_rows_unchecked(model, attr, new)
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
+        if not callbacks:
+            with CurdocPutBack():
+                notify_change(model, attr, old, new, hint, setter, None)
+            return
         raised: list[BaseException] = [] if manager.hold_value is None else held
+        invoker = partial(_each, guard, callbacks, (attr, old, new), raised)
         with CurdocPutBack():
-            notify_change(
-                model,
-                attr,
-                old,
-                new,
-                hint,
-                setter,
-                partial(_each, guard, callbacks, (attr, old, new), raised) if callbacks else None,
-            )
+            notify_change(model, attr, old, new, hint, setter, invoker)
         if raised is not held:
             _raise_first(raised)
 

@@ -57,6 +57,7 @@ class _Entry:
     buffers: list[Buffer]
     defines: bool  # whether it holds the definition of a model that later entries may refer to
     exclude: Hashable | None
+    columns: dict[str, list[Any]] | None  # of a stream of plain lists: these, which later rows may be added to
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Outbox:
         if serializer.unsynced:
             defines = any(serializer.has_ref(model) for model in serializer.unsynced)
             self._document.models.flush_synced(lambda model: not serializer.has_ref(model))
-        entry = _Entry(dict(rep), serializer.buffers, defines, exclude)
+        entry = _Entry(dict(rep), serializer.buffers, defines, exclude, _columns(rep))
         with self._mutex:
             self._place(entry)
 
@@ -145,14 +146,17 @@ class Outbox:
 
     def _joined_plain(self, event: ColumnsStreamedEvent, exclude: Hashable | None) -> bool:
         """Join a stream of plain numbers and texts, which look the same encoded; it saves most of the work."""
-        data = event.data
-        if type(data) is not dict or not all(type(values) is list and _plain(values) for values in data.values()):
+        columns = event.data
+        if type(columns) is not dict:
             return False
+        for values in columns.values():
+            if type(values) is not list or not _plain(values):
+                return False
         with self._mutex:
-            return self._join((event.model.id, event.attr), event.rollover, data, [], exclude)
+            return self._join((event.model.id, event.attr), event.rollover, columns, [], exclude)
 
     def _join_stream(self, key: tuple[str, str], entry: _Entry) -> bool:
-        columns = _columns(entry.rep["data"])
+        columns = entry.columns
         if columns is None or entry.defines:
             return False
         return self._join(key, entry.rep["rollover"], columns, entry.buffers, entry.exclude)
@@ -168,20 +172,15 @@ class Outbox:
         """Let an earlier stream of the same column source grow instead of sending one more event."""
         place = self._latest.get(key)
         earlier = self._entries[place] if place is not None else None
-        if (
-            earlier is None
-            or earlier.rep["kind"] != "ColumnsStreamed"
-            or earlier.exclude is not exclude
-            or earlier.defines
-            or earlier.rep["rollover"] != rollover
-        ):
+        if earlier is None or earlier.exclude is not exclude or earlier.defines:
             return False
-        before = _columns(earlier.rep["data"])
-        if before is None or before.keys() != columns.keys():
+        before = earlier.columns
+        if before is None or before.keys() != columns.keys() or earlier.rep["rollover"] != rollover:
             return False
         for name, values in columns.items():
             before[name].extend(values)
-        earlier.buffers.extend(buffers)
+        if buffers:
+            earlier.buffers.extend(buffers)
         return True
 
     def take(self) -> Patch | None:
@@ -210,20 +209,22 @@ def _patch(entries: list[_Entry], texts: list[str], connection: Hashable | None)
     return encode_patch([texts[place] for place in chosen], [b for place in chosen for b in entries[place].buffers])
 
 
-def _columns(data: Any) -> dict[str, list[Any]] | None:
-    """The columns of encoded stream data where all are plain lists, else None."""
-    match data:
-        case {"type": "map", "entries": [*pairs]} if all(type(values) is list for _, values in pairs):
+def _columns(rep: Any) -> dict[str, list[Any]] | None:
+    """The columns of an encoded stream where all are plain lists, else None."""
+    match rep:
+        case {"kind": "ColumnsStreamed", "data": {"type": "map", "entries": [*pairs]}} if all(
+            type(values) is list for _, values in pairs
+        ):
             return dict(pairs)
     return None
 
 
 def _plain(values: list[Any]) -> bool:
     """Whether Bokeh encodes each of these as itself."""
-    return all(
-        (kind := type(value)) is str
-        or kind is bool
-        or (kind is float and isfinite(value))
-        or (kind is int and abs(value) < _SAFE)
-        for value in values
-    )
+    for value in values:
+        kind = type(value)
+        if not (
+            (kind is float and isfinite(value)) or kind is str or (kind is int and abs(value) < _SAFE) or kind is bool
+        ):
+            return False
+    return True

@@ -41,7 +41,7 @@ from .lock import DocumentLock
 from .outbox import Outbox
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
-from .settling import Settling
+from .settling import Key, Settling
 from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage
 from .wire import Message, MessageType
 
@@ -529,20 +529,21 @@ class ServerSession:
                 "doc.add_next_tick_callback(function) make it, where doc is the model's .document; that is safe from "
                 "any thread"
             )
+        key = documents.key_of(event)
         if event.setter is not self._as_setter:
-            self._ranges.chosen(documents.key_of(event))
+            self._ranges.chosen(key)
         if not _is_outdated(event):
-            self._send_soon(event)
+            self._send_soon(event, key)
 
-    def _send_soon(self, event: DocumentPatchedEvent) -> None:
+    def _send_soon(self, event: DocumentPatchedEvent, key: Key | None) -> None:
         self._whole = None
         exclude = self._patching if event.setter is self._as_setter or self._pushing else None
         if not self._pulled or (exclude is not None and self._pulled == {exclude}):
             if exclude is not None:
-                self._note(event, exclude)
+                self._note(key, exclude)
             return
         self._outbox.add(event, exclude)
-        self._note(event, exclude)
+        self._note(key, exclude)
         if self._gathering:
             return
         if any(connection.outlet.is_full for connection in self._pulled):
@@ -555,8 +556,7 @@ class ServerSession:
                 self._flush_is_due = False
                 raise
 
-    def _note(self, event: DocumentPatchedEvent, exclude: Connection | None) -> None:
-        key = documents.key_of(event)
+    def _note(self, key: Key | None, exclude: Connection | None) -> None:
         if key is not None:
             self._settling.sent(key, exclude, time.monotonic())
 
@@ -622,7 +622,7 @@ class ServerSession:
         self._whole = None
         key = documents.key_of(event)
         if key is None:  # a root came or went
-            self._send_soon(event)
+            self._send_soon(event, None)
         else:
             self._settling.doubt(key, time.monotonic())
             self._settle_later()
