@@ -79,8 +79,9 @@ def test_apps_come_and_go() -> None:
 
 def test_a_page_and_its_websocket_see_one_session() -> None:
     async def test(host: AppHost, app: App) -> None:
-        page = await host.page("/app", opening(), PLACE)
-        assert token("s1") in page
+        first = opening()
+        page = await host.page("/app", first, PLACE)
+        assert first.token in page  # another has another time in it
         viewer = Viewer()
         session = await host.connect("/app", opening(may_create=False), viewer)
         assert session is await host.session("/app", opening()) is host.session_of(viewer)
@@ -213,7 +214,8 @@ def test_an_app_tells_of_itself(metadata: Any, expected: Any) -> None:
 
 def test_the_script_for_another_page_names_its_session_and_element() -> None:
     async def test(host: AppHost, app: App) -> None:
-        script = await host.autoload("/app", opening(), PLACE, "e1", "/app", "http://h:1/bokeh/app")
-        assert token("s1") in script and "e1" in script and "http://h:1/bokeh/static/js/bokeh" in script
+        asked = opening()
+        script = await host.autoload("/app", asked, PLACE, "e1", "/app", "http://h:1/bokeh/app")
+        assert asked.token in script and "e1" in script and "http://h:1/bokeh/static/js/bokeh" in script
 
     hosted(test)
