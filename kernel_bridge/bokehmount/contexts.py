@@ -15,6 +15,7 @@ from bokeh.application.application import Application, ServerContext, SessionCon
 from bokeh.document import Document
 from bokeh.util.token import get_token_payload
 
+from .checking import quickly_validated
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
 from .putting_back import CurdocPutBack, io_put_back
@@ -358,7 +359,7 @@ class ApplicationContext:
         except CALLBACK_ERRORS as error:
             self._hook_raised(error, "session created hook")
         try:
-            with self.stage.entered(), io_put_back():
+            with self.stage.entered(), io_put_back(), quickly_validated(document):
                 application.initialize_document(document)
             raise_failures(application)
         except CALLBACK_ERRORS as error:
