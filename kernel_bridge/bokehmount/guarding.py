@@ -13,12 +13,11 @@ from inspect import signature
 from typing import Any
 
 from bokeh.document import Document
-from bokeh.document.events import ColumnsStreamedEvent
 from bokeh.events import Event, ModelEvent
 from bokeh.model import Model
 
 from .putting_back import CurdocPutBack
-from .streaming import take_rows_unchecked
+from .streaming import trust_columns
 
 __all__ = ("guard_callbacks",)
 
@@ -47,8 +46,8 @@ def guard_callbacks(document: Document, guard: Guard) -> Callable[[], None]:
     ) -> None:
         if attr == "subscribed_events":
             model._update_event_callbacks()
-        if type(hint) is ColumnsStreamedEvent:
-            take_rows_unchecked(model, attr, new)
+        if hint is not None:
+            trust_columns(model, attr, new, hint)
         # `Model.trigger` makes the invoker from this very list; a model without callbacks needs none
         callbacks = tuple(model._callbacks.get(attr, ()))
         if not callbacks:

@@ -1,4 +1,4 @@
-"""A source that streams by our way does what it does by Bokeh's own, and tells the same."""
+"""A source that is streamed to and patched our way does what it does by Bokeh's own, and tells the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bokehmount.guarding import guard_callbacks
-from bokehmount.streaming import _Streamed
+from bokehmount.streaming import _Trusted
 
 Step = Callable[[ColumnDataSource], object]
 
@@ -86,8 +86,16 @@ def lengthen_unseen(source: ColumnDataSource) -> None:
         column.append(0)
 
 
-def patch(source: ColumnDataSource) -> None:
-    source.patch({"x": [(0, 7)]})
+def patch(*changes: tuple[Any, Any]) -> Step:
+    def step(source: ColumnDataSource) -> None:
+        source.patch({"x": list(changes)})
+
+    return step
+
+
+def spoil(source: ColumnDataSource) -> None:
+    """What Bokeh refuses, and keeps all the same."""
+    source.data["y"] = "text"
 
 
 ROWS: list[Any] = [
@@ -111,7 +119,8 @@ ROWS: list[Any] = [
 
 STEPS = st.one_of(
     st.builds(stream, st.sampled_from(ROWS), st.sampled_from([None, None, 0, 1, 3])),
-    st.sampled_from([assign, set_column, lengthen_unseen, patch]),
+    st.sampled_from([assign, set_column, lengthen_unseen, spoil]),
+    st.sampled_from([patch((0, 7)), patch((0, 7), (1, 8)), patch((slice(0, 1), [1, 2, 3])), patch((99, 1)), patch()]),
 )
 COLUMNS: list[dict[str, Any]] = [
     {},
@@ -134,6 +143,19 @@ def test_each_kind_of_rows_after_a_first_stream(columns: dict[str, Any], rows: A
     assert told(columns, steps, in_session=True) == told(columns, steps, in_session=False)
 
 
+@pytest.mark.parametrize("columns", COLUMNS[1:], ids=repr)
+def test_a_new_view_is_sent_them_as_ever(columns: dict[str, Any]) -> None:
+    sent = []
+    for in_session in (True, False):
+        side = Told(deepcopy(columns), in_session=in_session)
+        for _ in range(2):
+            side.take(stream({"x": [5], "y": [6]}))
+        assert side.source.document is not None
+        whole = Document.from_json(side.source.document.to_json())
+        sent.append(plain(whole.roots[0].data))  # type: ignore[attr-defined]
+    assert sent[0] == sent[1]
+
+
 def test_held_changes_come_when_they_are_let_go() -> None:
     both = [Told({"x": [], "y": []}, in_session=in_session) for in_session in (True, False)]
     for side in both:
@@ -147,12 +169,16 @@ def test_held_changes_come_when_they_are_let_go() -> None:
     assert both[0].log == both[1].log
 
 
-def test_only_a_source_that_was_streamed_to_is_changed() -> None:
+@pytest.mark.parametrize("step", [stream({"x": [1], "y": [1]}), patch((0, 7))])
+def test_only_what_bokeh_has_found_valid_is_trusted(step: Step) -> None:
     side = Told({"x": [], "y": []}, in_session=True)
     side.take(assign)
-    assert type(side.source.data) is not _Streamed
-    side.take(stream({"x": [1], "y": [1]}))
-    assert type(side.source.data) is _Streamed
+    side.take(set_column)
+    assert type(side.source.data) is not _Trusted
+    side.take(step)
+    assert type(side.source.data) is _Trusted
+    side.take(assign)
+    assert type(side.source.data) is not _Trusted
 
 
 def test_a_source_whose_columns_have_rules_of_their_own_keeps_them() -> None:
