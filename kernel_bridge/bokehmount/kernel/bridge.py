@@ -18,6 +18,7 @@ from ..contexts import raise_failures
 from ..errors import CloseCode
 from ..repeating import forever
 from ..session import Connection
+from .cell import cell_of
 from .control_carrier import ControlCarrier, ControlDoor
 from .display import linked_to_tab, live_bundle, opened_in_tab, public_files, static_bundle
 from .handle import Handle
@@ -28,7 +29,7 @@ from .registry import Registry, Shown
 from .shortcut import Loans
 from .socket_carrier import SocketCarrier, connect
 from .sources import Source, source_of
-from .stage import CellStage, OutputTap, cell_of
+from .stage import CellStage, OutputTap
 from .stock import install_hook, remove_hook
 
 __all__ = ("Bridge",)

@@ -9,6 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from .cell import cell_of
 from .magics import BokehMountMagics
 
 if TYPE_CHECKING:
@@ -98,6 +99,4 @@ class Loaded:
 
 
 def _source_of_running_cell(shell: Any) -> str:
-    get_parent = getattr(shell, "get_parent", None)
-    parent = get_parent() if get_parent is not None else None
-    return str((parent or {}).get("content", {}).get("code", ""))
+    return str(cell_of(shell).get("content", {}).get("code", ""))

@@ -18,20 +18,14 @@ from operator import itemgetter
 from typing import Any, Final, TextIO
 
 from ..stage import user_traceback
+from .cell import cell_of
 from .interrupts import interruptible
 
-__all__ = ("CellStage", "OutputTap", "cell_of")
+__all__ = ("CellStage", "OutputTap")
 
 Listener = Callable[[str, bool], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("bokehmount_listener", default=None)
-
-
-def cell_of(shell: Any) -> dict[str, Any]:
-    """The request of the cell that runs now; empty outside of a kernel."""
-    get_parent = getattr(shell, "get_parent", None)
-    parent = get_parent() if get_parent is not None else None
-    return dict(parent) if parent else {}
 
 
 class OutputTap:
@@ -124,7 +118,7 @@ class CellStage:
 
     Args:
         shell: the interactive shell
-        cell: the request of the cell that showed the app, as `cell_of` gives it
+        cell: the request of the cell that showed the app, as `cell.cell_of` gives it
         listener: called with what is printed, and whether it is an error
     """
 

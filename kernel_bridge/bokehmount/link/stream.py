@@ -120,6 +120,6 @@ class PartsReader:
             parts.append(part if length >= _LARGE else bytes(part))
             place += length
         self._start, self._lengths, self._needed = place, None, 4
-        if any(length >= _LARGE for length in lengths):
+        if max(lengths) >= _LARGE:
             self._move(_SMALL)  # the buffer belongs to its parts now
         return parts

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from bokehmount.kernel.stage import CellStage, OutputTap, cell_of
+from bokehmount.kernel.cell import cell_of
+from bokehmount.kernel.stage import CellStage, OutputTap
 
 
 class Shell:
@@ -161,6 +163,16 @@ def test_outside_of_a_kernel_there_is_no_cell() -> None:
     assert cell_of(object()) == {} and cell_of(None) == {}
     with CellStage(object(), {}, lambda *_: None).entered():
         pass
+
+
+def test_work_that_belongs_to_no_cell_in_ipykernel_7_0() -> None:
+    class Shell70:
+        parent: ContextVar[dict[str, Any]] = ContextVar("parent_header")
+
+        def get_parent(self) -> dict[str, Any]:
+            return self.parent.get()
+
+    assert cell_of(Shell70()) == {}
 
 
 def test_streams_without_an_echo_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
