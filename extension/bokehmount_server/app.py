@@ -30,7 +30,7 @@ from .kernels.control_carrier import LINE_LOST, RESTARTED
 from .kernels.link import KernelLink, LinkListener
 from .kernels.links import GONE, Links
 from .kernels.socket_carrier import LocalSockets
-from .paths import as_url, pattern_of
+from .paths import as_url, check_distinct, pattern_of
 from .requests import TokenPolicy
 from .sources import applications_of
 from .util import create_hosts_allowlist
@@ -145,9 +145,12 @@ class BokehMount(ExtensionApp):
     def _applications(self) -> dict[str, Application]:
         """The configured apps.  A wrong one costs nobody the others, and says what is wrong where it would be."""
         applications: dict[str, Application] = {}
+        paths: list[str] = []
         for path, app in self.apps.items():
             try:
                 check_free(path)
+                check_distinct([*paths, path])
+                paths.append(path)
                 try:
                     applications |= applications_of({path: app}, Path.cwd())
                 except Exception as error:

@@ -53,7 +53,8 @@ def check_free(path: str) -> None:
     Raises:
         ValueError: it is taken by the server itself
     """
-    if path == "/" or any(path == taken or path.startswith(f"{taken}/") for taken in _RESERVED[1:]):
+    url = unquote(path)
+    if url == "/" or any(url == taken or url.startswith(f"{taken}/") for taken in _RESERVED[1:]):
         raise ValueError(f"no app can be at {path!r}: these paths are the server's own: {', '.join(_RESERVED)}")
 
 

@@ -7,10 +7,11 @@ Browsers and other clients differ in what they encode: ``+`` and ``@`` come eith
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ("as_url", "pattern_of")
+__all__ = ("as_url", "check_distinct", "pattern_of")
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
 """What nobody encodes."""
@@ -29,6 +30,23 @@ def as_url(path: str) -> str:
 def pattern_of(path: str) -> str:
     """A regular expression, without groups that capture, for a path as Tornado gets it, however it is spelled there."""
     return "/".join("".join(map(_either, unquote_to_bytes(part))) for part in path.split("/"))
+
+
+def check_distinct(paths: Iterable[str]) -> None:
+    """Check that apps are at URLs of their own, since of two at the same one nobody would see the second.
+
+    Raises:
+        ValueError: two paths are spellings of one URL; names both
+    """
+    known: dict[tuple[bytes, ...], str] = {}
+    for path in paths:
+        url = tuple(map(unquote_to_bytes, path.removesuffix("/").split("/")))
+        if url in known:
+            raise ValueError(
+                f"{known[url]!r} and {path!r} are one URL, and only one app can be there: neither a slash at the end "
+                "makes a difference nor whether a letter is written as it is or as %XX; give one app another path"
+            )
+        known[url] = path
 
 
 def _either(byte: int) -> str:

@@ -25,7 +25,7 @@ def applications_of(apps: dict[str, Any], folder: Path) -> dict[str, Application
         folder: where relative paths begin
 
     Raises:
-        ValueError: an app's path is none, or what a file name names is none
+        ValueError: an app's path is none, two are spellings of one URL, or what a file name names is none
         FileNotFoundError: it names nothing
         TypeError: something is no app
     """

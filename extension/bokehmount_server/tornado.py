@@ -37,7 +37,7 @@ from .connection import ServerConnection
 from .contexts import ApplicationContext
 from .jobs import Job
 from .local_door import LocalDoor
-from .paths import as_url, pattern_of
+from .paths import as_url, check_distinct, pattern_of
 from .requests import TokenPolicy, Visible
 from .websocket import Limits
 
@@ -56,9 +56,10 @@ def as_applications(applications: Applications) -> dict[str, Application]:
     """Applications by their paths; a single one is at ``/``, and a function makes the Documents of one.
 
     Raises:
-        ValueError: a path is none
+        ValueError: a path is none, or two are spellings of one URL
     """
     given = applications if isinstance(applications, Mapping) else {"/": applications}
+    check_distinct(given)
     return {_checked_path(path): _as_application(app) for path, app in given.items()}
 
 

@@ -334,7 +334,7 @@ def test_an_app_that_could_not_be_had_keeps_at_most_the_last_document_that_it_fa
     assert [document() is None for document in documents] == [True, True, False]
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/static/x", "/kernels", "/view"])
+@pytest.mark.parametrize("path", ["/", "/api", "/static/x", "/kernels", "/view", "/kern%65ls/x"])
 def test_a_path_of_the_servers_own_is_refused(path: str) -> None:
     def app(doc: Document) -> None:
         doc.add_root(Div())

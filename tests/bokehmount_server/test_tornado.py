@@ -53,6 +53,16 @@ def test_a_path_that_no_browser_would_ask_for_is_refused(path: str) -> None:
         as_applications({path: app})
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("/a", "/a/"), ("/größe", "/gr%C3%B6%c3%9fe"), ("/x/a+b", "/x/a%2Bb/"), ("/100%", "/100%25")]
+)
+def test_two_spellings_of_one_url_are_refused_with_both_and_the_rule(one: str, other: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        BokehTornado({"/b": app, one: app, other: app})
+    assert str(refused.value).startswith(f"{one!r} and {other!r} are one URL, and only one app can be there")
+    as_applications({"/a": app, "/a/b": app, "/A": app, "/a%2Fb": app, "/a.b": app, "/a+b": app, "/": app})
+
+
 def test_an_environment_that_names_a_secret_and_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = BokehTornado(app)
     assert (plain.secret_key, plain.sign_sessions, plain.websocket_origins) == (None, False, {"localhost"})

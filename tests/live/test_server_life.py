@@ -185,6 +185,7 @@ async def test_an_app_that_is_none_costs_nobody_the_others_and_says_so_at_its_pl
     good = tmp_path / "good.py"
     good.write_text("from bokeh.io import curdoc\nfrom bokeh.models import Div\ncurdoc().add_root(Div(text='good'))\n")
     apps = {"/app": "no-such-app.py", "/good": str(good), "/api": str(good), "no slash": str(good)}
+    apps["/good/"] = "no-such-app.py"
     server = JupyterServer(tmp_path, config={"BokehMount": {"apps": apps}})
     with running(server):
         browser = await Browser(server).log_in()
@@ -198,7 +199,8 @@ async def test_an_app_that_is_none_costs_nobody_the_others_and_says_so_at_its_pl
         await notebook.close()
         await asyncio.to_thread(server.stop)
     said = server.log.read_text()
-    for path, why in (("/app", "no-such-app.py"), ("/api", "the server's own"), ("no slash", "no app path")):
+    reasons = {"/app": "no-such-app.py", "/api": "the server's own", "no slash": "no app path", "/good/": "'/good' and"}
+    for path, why in reasons.items():
         assert re.search(rf"c.BokehMount.apps has no app for '{path}': .*{why}", said)
     assert "Traceback" not in said.split("no-such-app.py")[0]
 
