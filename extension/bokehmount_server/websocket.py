@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
@@ -95,6 +96,19 @@ class AppSocket(WebSocketHandler):
 
     def get_compression_options(self) -> dict[str, Any] | None:
         return self.compression
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Upgrade to a WebSocket, but for a page whose origin is no URL: Tornado and Jupyter fail where they take it
+        for one, before anybody is asked whether that page may open it."""
+        origin = self.request.headers.get("Origin", "")
+        try:
+            urlsplit(origin)
+        except ValueError:
+            log.warning("bokehmount: no page may open a WebSocket whose Origin header is no URL, as %.200r", origin)
+            self.set_status(403)
+            self.finish("The Origin header is no URL")
+            return
+        await super().get(*args, **kwargs)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         if len(subprotocols) == 2 and subprotocols[0] in (BOKEH, STATUS):

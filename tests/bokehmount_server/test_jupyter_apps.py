@@ -188,7 +188,7 @@ def test_a_web_socket_needs_the_login_the_origin_and_a_token_of_this_server(jupy
     assert '"ACK"' in asyncio.run(first_message(url, token, **login))
     forged = generate_jwt_token(ID("made.up"), secret_key=b"x", signed=True)
     assert asyncio.run(first_message(url, forged, **login)) == 4401
-    for headers in ({}, {"Origin": "http://evil.example", "Cookie": "x=1"}):
+    for headers in ({}, {"Origin": "http://evil.example", "Cookie": "x=1"}, {"Origin": "http://[", **login}):
         with pytest.raises(HTTPClientError) as refused:
             asyncio.run(first_message(url, token, **headers))
         assert refused.value.code == 403

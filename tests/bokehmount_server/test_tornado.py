@@ -302,6 +302,8 @@ def test_the_origin_of_a_page_is_checked(monkeypatch: pytest.MonkeyPatch, caplog
     with serving(app) as running:
         assert asyncio.run(opens(running, running.url))
         assert not asyncio.run(opens(running, "http://evil.example"))
+        assert not asyncio.run(opens(running, "http://["))
+        assert "Origin header is no URL, as 'http://['" in caplog.text and "Traceback" not in caplog.text
         script = f"{running.url}/autoload.js?bokeh-autoload-element=e"
         assert requests.get(script, headers={"Origin": "http://["}, timeout=20).status_code == 200
         assert "BOKEH_ALLOW_WS_ORIGIN=evil.example" in caplog.text

@@ -128,7 +128,7 @@ async def test_nobody_who_is_not_logged_in_gets_anything(
 async def test_a_foreign_page_opens_no_websocket(browser: Browser, notebook: Notebook) -> None:
     async with connected(browser, notebook) as view:
         for subprotocol in ("bokeh", "bokehmount"):
-            for origin in ("http://evil.example", "null", browser.server.origin + ".evil.example"):
+            for origin in ("http://evil.example", "null", "http://[", browser.server.origin + ".evil.example"):
                 with pytest.raises(WebSocketRefused) as refused:
                     await browser.socket(view.path, [subprotocol, view.page.token], {"Origin": origin})
                 assert refused.value.status == 403, origin
