@@ -24,6 +24,7 @@ from tornado import web
 from tornado.ioloop import IOLoop
 
 from bokehmount.apphost import App, AppHost
+from bokehmount.applications import why_no_app
 from bokehmount.errors import CloseCode
 from bokehmount.page import Place, resources
 from bokehmount.session import ServerSession as CoreSession
@@ -56,7 +57,8 @@ def as_applications(applications: Applications) -> dict[str, Application]:
     """Applications by their paths; a single one is at ``/``, and a function makes the Documents of one.
 
     Raises:
-        ValueError: a path is none, or two are spellings of one URL
+        ValueError: a path is none, two are spellings of one URL, or a function takes other arguments
+        TypeError: something is neither an application nor a function that can fill a Document
     """
     given = applications if isinstance(applications, Mapping) else {"/": applications}
     check_distinct(given)
@@ -67,7 +69,10 @@ def _as_application(app: Application | Callable[[Document], object]) -> Applicat
     if not isinstance(app, Application):
         if not callable(app):
             raise TypeError(f"expected a Bokeh Application or a function app(doc), not {app!r}")
-        app = Application(FunctionHandler(app))  # type: ignore[arg-type]  # whatever it returns is not looked at
+        handler = FunctionHandler(app)  # type: ignore[arg-type]  # whatever it returns is not looked at
+        if (why := why_no_app(app)) is not None:
+            raise TypeError(f"expected a Bokeh Application or a function app(doc), not {app!r}, which {why}")
+        app = Application(handler)
     if not any(isinstance(handler, DocumentLifecycleHandler) for handler in app.handlers):
         app.add(DocumentLifecycleHandler())
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, Final
 from bokeh.application import Application
 from bokeh.application.handlers import DirectoryHandler, Handler, NotebookHandler, ScriptHandler
 
-__all__ = ("application_of", "application_with")
+__all__ = ("application_of", "application_with", "why_no_app")
 
 _HANDLERS: Final[dict[str, Callable[..., Handler]]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
 
@@ -51,6 +52,21 @@ def application_of(path: Path) -> Callable[[], Application]:
     if path.is_dir() and not any((path / f"main{suffix}").is_file() for suffix in _HANDLERS):
         raise ValueError(f"the folder {str(path)!r} is no app: it has neither a main.py nor a main.ipynb")
     return partial(_made, handler, path.resolve())
+
+
+def why_no_app(function: Callable[..., Any]) -> str | None:
+    """Why what takes a Document would still not fill it, which its first view would learn too late; None where it may.
+
+    Returns:
+        what the function is, in words that go on after its name
+    """
+    if inspect.isbuiltin(function) and (function.__module__ or "builtins") in sys.stdlib_module_names:
+        return "is Python's own, and puts nothing into a Document"
+    if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
+        return "is async: an app is an ordinary function; its callbacks may be async"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "is a generator, which does nothing when it is called: an app is a function without yield"
+    return None
 
 
 def _made(handler: Callable[..., Handler], path: Path) -> Application:

@@ -63,6 +63,15 @@ def test_two_spellings_of_one_url_are_refused_with_both_and_the_rule(one: str, o
     as_applications({"/a": app, "/a/b": app, "/A": app, "/a%2Fb": app, "/a.b": app, "/a+b": app, "/": app})
 
 
+async def waits(doc: Document) -> None: ...
+
+
+@pytest.mark.parametrize(("function", "why"), [(print, "is Python's own"), (waits, "is async")])
+def test_what_would_not_fill_a_document_is_refused_before_anybody_looks(function: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=f"a function app.doc., not <.* {function.__name__}.*>, which {why}"):
+        BokehTornado({"/a": function})
+
+
 def test_an_environment_that_names_a_secret_and_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = BokehTornado(app)
     assert (plain.secret_key, plain.sign_sessions, plain.websocket_origins) == (None, False, {"localhost"})

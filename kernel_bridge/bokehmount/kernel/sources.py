@@ -17,7 +17,7 @@ from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models.ui import UIElement
 
-from ..applications import application_of, application_with
+from ..applications import application_of, application_with, why_no_app
 
 __all__ = ("ACCEPTED", "Source", "source_of")
 
@@ -108,13 +108,15 @@ def _of_function(function: Callable[..., Any]) -> Source:
             f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
             f"{hint}"
         ) from None
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(
-            f"show() can't show the async function {name!r}: an app is an ordinary function; its callbacks may be async"
-        )
+    if (why := why_no_app(function)) is not None:
+        raise TypeError(f"show() can't show {name!r}, which {why}; show() takes {ACCEPTED}")
+
+    def app(doc: Document) -> None:  # a handler refuses some that can be called like this: def app(doc, **options)
+        function(doc)
+
     return Source(
         "app" if name == "<lambda>" else name,
-        lambda: application_with(FunctionHandler(function, trap_exceptions=False)),
+        lambda: application_with(FunctionHandler(app, trap_exceptions=False)),
     )
 
 

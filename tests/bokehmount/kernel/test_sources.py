@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ class Callable_:
     def method(self, doc: Document, more: int = 1) -> None:
         hello(doc)
 
+    @staticmethod
+    def static(doc: Document) -> None:
+        hello(doc)
+
+    @classmethod
+    def of_class(cls, doc: Document) -> None:
+        hello(doc)
+
 
 FUNCTIONS: dict[str, tuple[Any, str]] = {
     "function": (hello, "hello"),
@@ -50,6 +59,11 @@ FUNCTIONS: dict[str, tuple[Any, str]] = {
     "object": (Callable_(), "Callable_"),
     "partial": (functools.partial(lambda text, doc: hello(doc), "x"), "partial"),
     "any arguments": (lambda *args: hello(*args), "app"),
+    "a default": (lambda doc=None: hello(doc), "app"),
+    "options": (lambda doc, *more, **options: hello(doc), "app"),
+    "static method": (Callable_.static, "static"),
+    "class method": (Callable_.of_class, "of_class"),
+    "decorated": (functools.lru_cache(hello), "hello"),
     "application": (Application(FunctionHandler(hello)), "hello"),
 }
 
@@ -171,11 +185,39 @@ def test_a_class_and_nothing_are_refused_with_what_was_meant() -> None:
         source_of(None)
 
 
-def test_an_async_function_is_refused_in_words() -> None:
-    async def app(doc: Document) -> None: ...
+async def waits(doc: Document) -> None: ...
 
-    with pytest.raises(TypeError, match="async function 'app'"):
-        source_of(app)
+
+def yields(doc: Document) -> Iterator[int]:
+    yield 1
+
+
+async def both(doc: Document) -> AsyncIterator[int]:
+    yield 1
+
+
+class Waits:
+    async def __call__(self, doc: Document) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "why"),
+    [
+        (print, "print", "is Python's own"),
+        (len, "len", "is Python's own"),
+        ([].append, "append", "is Python's own"),
+        (waits, "waits", "is async"),
+        (functools.partial(waits), "partial", "is async"),
+        (Waits(), "Waits", "is async"),
+        (yields, "yields", "is a generator"),
+        (both, "both", "is a generator"),
+    ],
+)
+def test_what_takes_a_document_and_would_not_fill_it_is_refused_at_once(function: Any, name: str, why: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        source_of(function)
+    assert str(refused.value).startswith(f"show() can't show {name!r}, which {why}")
+    assert ACCEPTED in str(refused.value)
 
 
 def test_a_path_at_which_there_is_nothing_is_refused_with_where_it_was_looked_for(
