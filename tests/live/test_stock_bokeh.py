@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from .client import VIEW_MIME, Browser, JupyterServer, Notebook, eventually
 
@@ -45,6 +46,33 @@ async def test_stock_show_of_a_figure_and_push_notebook_stay_bokehs(notebook: No
     messages = [content for content in pushed.contents("comm_msg") if content["comm_id"] == opened["comm_id"]]
     assert "after" in json.dumps([content["data"] for content in messages])
     assert not (await notebook.run("%bokehmount")).text.count("session(s)")
+
+
+@pytest.mark.parametrize("drawn", ["plot", "column(plot)"])
+async def test_stock_show_draws_a_figure_that_is_live_as_often_as_it_is_asked_to(
+    browser: Browser, notebook: Notebook, drawn: str
+) -> None:
+    cell = await notebook.run(
+        "from bokeh.io import curdoc, output_notebook, push_notebook, show as stock_show\n"
+        "from bokeh.layouts import column\n"
+        "from bokeh.plotting import figure\n"
+        "output_notebook()\n"
+        "plot = figure(title='first', name='plot')\n"
+        "live = show(plot)"
+    )
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        roots = await notebook.value("len(curdoc().roots)")
+        for _ in range(2):
+            again = await notebook.run(f"handle = stock_show({drawn}, notebook_handle=True)")
+            assert any("application/vnd.bokehjs_exec.v0+json" in bundle for bundle in again.displays)
+            (opened,) = again.contents("comm_open")
+        pushed = await notebook.run("plot.title.text = 'second'\npush_notebook()")
+        messages = [content for content in pushed.contents("comm_msg") if content["comm_id"] == opened["comm_id"]]
+        assert "second" in json.dumps([content["data"] for content in messages])
+        await view.shows("the change", lambda view: view["plot"].title.text == "second")
+        assert view.socket.is_open
+        assert await notebook.value("plot in live.documents[0].roots and len(live.documents[0].roots) == 1")
+        assert await notebook.value("len(curdoc().roots)") == roots
 
 
 CLIENT = """\

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.io import notebook
+from bokeh.model import Model
 
 __all__ = ("install_hook", "remove_hook")
 
@@ -17,7 +20,7 @@ def install_hook(show: Callable[[Any, str | None, int | None, int | None, str | 
         """``notebook_url``, ``port`` and the other settings of a server of its own mean nothing here."""
         show(app, None, None, None, None)
 
-    notebook.install_notebook_hook("jupyter", notebook.load_notebook, notebook.show_doc, show_app, overwrite=True)
+    notebook.install_notebook_hook("jupyter", notebook.load_notebook, _show_doc, show_app, overwrite=True)
 
 
 def remove_hook() -> None:
@@ -25,3 +28,28 @@ def remove_hook() -> None:
     notebook.install_notebook_hook(
         "jupyter", notebook.load_notebook, notebook.show_doc, notebook.show_app, overwrite=True
     )
+
+
+def _show_doc(obj: Any, state: Any, notebook_handle: Any = None) -> Any:
+    """Show a figure as Bokeh does, also where it is live: Bokeh puts it into ``curdoc()`` first, and it can be in one
+    Document only.  What is drawn is a copy in any case."""
+    live = _sessions_with(obj)
+    if not live:
+        return notebook.show_doc(obj, state, notebook_handle)
+
+    def follow(handle: Any) -> None:  # what push_notebook pushes
+        for document in live:
+            document.callbacks.on_change_dispatch_to(handle)
+
+    callbacks = SimpleNamespace(on_change_dispatch_to=follow)
+    shown_from: Any = SimpleNamespace(document=SimpleNamespace(roots=[obj], callbacks=callbacks))
+    handle: Any = notebook.show_doc(obj, shown_from, notebook_handle)
+    if handle is not None:
+        state.last_comms_handle = handle
+    return handle
+
+
+def _sessions_with(obj: Any) -> set[Document]:
+    """The sessions' Documents in which a model or parts of it live."""
+    found = {part.document for part in obj.references()} if isinstance(obj, Model) else set()
+    return {document for document in found if document is not None and document.session_context is not None}
