@@ -51,6 +51,10 @@ class Door(Protocol):
     Each question raises an error of `bokehmount.errors`, which carries its HTTP status and close code.
     """
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the apps that what viewers send is to be left to them for now."""
+
     async def page(self, path: str, opening: Opening, place: Place) -> str:
         """The HTML of a session's page."""
 

@@ -101,6 +101,9 @@ class LocalDoor:
         if connection is not None:
             connection.detach_session(lost=lost)
 
+    is_behind = False
+    """What a viewer sends is handed to its session as it comes."""
+
     is_full = False
     """A session's thread is the one that writes, so it can't wait: a viewer that reads too slowly is cut off."""
 

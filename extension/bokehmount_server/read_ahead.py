@@ -23,6 +23,9 @@ _TURN: Final = 1 << 18
 _FRAME: Final = 1 << 10
 """Bytes after which others have their turn, and what a frame counts beside its own; Tornado's reader grants as many."""
 
+_PAUSE: Final = 0.05
+"""Seconds between looks whether what holds the reading up still does."""
+
 _FIN, _MASKED = 0x80, 0x80
 _TEXT, _BINARY, _CLOSE = 0x1, 0x2, 0x8
 
@@ -37,7 +40,7 @@ class ReadAhead:
         RuntimeError: somebody is reading it, so what is read next may be the middle of a frame
     """
 
-    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_taken", "stream", "take")
+    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_taken", "is_held_up", "stream", "take")
 
     def __init__(self, stream: IOStream) -> None:
         if stream.reading():
@@ -47,6 +50,8 @@ class ReadAhead:
         self.stream = stream
         self.take: Callable[[str | bytes], None] | None = None
         """Is given the messages that Tornado does not see, and does not raise; None for Tornado to see all."""
+        self.is_held_up: Callable[[], bool] = lambda: False
+        """Whether nothing more is to be read for now: then TCP has the browser keep what it sends."""
         self._taken = 0
         self._ahead = b""
         self._place = 0
@@ -112,6 +117,8 @@ class ReadAhead:
     async def _read(self, num_bytes: int) -> bytes:
         while (missing := self._place + num_bytes - len(self._ahead)) > 0:
             if missing > _GULP:
+                if self.is_held_up():
+                    await self._wait()
                 ahead, self._ahead, self._place = self._ahead[self._place :], b"", 0
                 return ahead + await self.stream.read_bytes(missing)
             await self._gulp()
@@ -119,8 +126,14 @@ class ReadAhead:
         return self._ahead[self._place - num_bytes : self._place]
 
     async def _gulp(self) -> None:
+        if self.is_held_up():
+            await self._wait()
         rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
         self._ahead = rest + await self.stream.read_bytes(_GULP, partial=True)
+
+    async def _wait(self) -> None:
+        while self.is_held_up() and not self.stream.closed():
+            await asyncio.sleep(_PAUSE)
 
 
 def _unmasked(data: bytes, mask: bytes) -> bytes:

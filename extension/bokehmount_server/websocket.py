@@ -123,13 +123,17 @@ class AppSocket(WebSocketHandler):
         self._ahead = ReadAhead(connection.stream)
         connection.stream = self._ahead  # type: ignore[assignment]  # it stands in for a stream
 
-    def heard_by(self, take: Callable[[str | bytes], None]) -> IOStream:
+    def heard_by(self, take: Callable[[str | bytes], None], is_held_up: Callable[[], bool]) -> IOStream:
         """Hand messages over past Tornado from now on, which may still give some to `on_message`.
+
+        Args:
+            take: is given them
+            is_held_up: whether nothing more is to be read for now
 
         Returns:
             the stream, to be written to
         """
-        self._ahead.take = take
+        self._ahead.take, self._ahead.is_held_up = take, is_held_up
         return self._ahead.stream
 
     def tune(self) -> None:
@@ -206,7 +210,7 @@ class ViewerSocket:
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         self._early: list[Frames] | None = []  # what comes before the door knows of this viewer
-        self._stream = socket.heard_by(self.on_message)
+        self._stream = socket.heard_by(self.on_message, lambda: door.is_behind and not self._over)
         self._lent: LentStream | None = None
         self._when_written: Callable[[], object] | None = None
 

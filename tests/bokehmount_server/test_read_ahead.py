@@ -255,6 +255,37 @@ def test_all_are_tornados_until_somebody_takes_them() -> None:
     asyncio.run(main())
 
 
+def test_while_it_is_held_up_the_rest_stays_with_who_sends_it() -> None:
+    async def main() -> None:
+        with streams() as (ahead, other, taken):
+            ahead.is_held_up = lambda: len(taken) == 1
+            await other.write(frame(FIN | TEXT, b"first"))
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0.1)
+            rest = other.write(frame(FIN | TEXT, bytes(1 << 24)))
+            await asyncio.sleep(0.2)
+            assert taken == ["first"] and not rest.done() and not reading.done()
+            ahead.is_held_up = lambda: False
+            assert await reading == bytes((FIN | TEXT, MASKED | 127))
+            await ahead.read_bytes(8)
+            await ahead.read_bytes(4)
+            ahead.is_held_up = lambda: True
+            payload = asyncio.ensure_future(ahead.read_bytes(1 << 24))
+            await asyncio.sleep(0.2)
+            assert not payload.done(), "also in the middle of a frame"
+            ahead.is_held_up = lambda: False
+            assert len(await payload) == 1 << 24
+            await rest
+            ahead.is_held_up = lambda: True
+            gone = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0)
+            ahead.close()
+            with pytest.raises(StreamClosedError):
+                await asyncio.wait_for(gone, 5)
+
+    asyncio.run(main())
+
+
 def test_a_stream_that_is_being_read_may_be_in_the_middle_of_a_frame() -> None:
     async def main() -> None:
         with streams() as (ahead, other, _):

@@ -65,7 +65,7 @@ def test_a_machine_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.M
             app_socket.ws_connection = create_autospec(WebSocketProtocol13, instance=True, stream=IOStream(own))
             app_socket.read_ahead()
             app_socket.tune()
-            stream = app_socket.heard_by(lambda message: None)
+            stream = app_socket.heard_by(lambda message: None, lambda: False)
             closed = asyncio.Event()
             stream.set_close_callback(closed.set)
             with pytest.raises(StreamClosedError):  # what its machine holds for it is full at once

@@ -229,3 +229,39 @@ async def keeps_its_session_through_silence(browser: Browser, notebook: Notebook
         await eventually("ready again", lambda: [s for s in status.states if s != "output"][-1] == "ready")
         assert set(status.states) <= {"ready", "busy", "output"}
     assert await notebook.value("[len(handle.sessions), handle.documents[0].roots[0].children[0].value]") == [1, 3]
+
+
+COUNTING = """\
+numbers = []
+def counting(doc):
+    sliders(doc)
+    doc.get_model_by_name("slider").on_change("tags", lambda attr, old, new: numbers.append(new[0]))
+handle = show(counting)
+"""
+
+
+async def leaves_to_a_browser_what_its_kernel_does_not_take(browser: Browser, notebook: Notebook) -> None:
+    """Have a browser send 120 MB to a kernel of which no thread runs, and see how much of it the server reads."""
+    path = notebook.path_of((await notebook.run(COUNTING)).view)
+    sent, last = 0, ""
+
+    async def send(view: AppView) -> None:
+        nonlocal sent, last
+        for number in range(120):
+            last = await view.begin_set("slider", "tags", [number, "x" * 1_000_000])
+            sent += 1
+
+    async with browser.view(path) as view, browser.view(path) as other:
+        held = await notebook.start("import ctypes, time\ntime.sleep(0.5)\nctypes.PyDLL(None).sleep(16)")
+        await asyncio.sleep(0.7)
+        sending, before = asyncio.ensure_future(send(view)), -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(2)
+        assert not held.ended.is_set()
+        assert 64 < sent < 100, "64 MiB, and what sockets and gulps hold"
+        await held.end()
+        await sending
+        assert (await view.socket.reply(last)).kind == "OK"
+        assert await notebook.value("numbers == list(range(120))"), "nothing is lost, and all is in order"
+        assert (await other.set("slider", "value", 3)).kind == "OK"

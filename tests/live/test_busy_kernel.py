@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from .client import AppView, Browser, JupyterServer, Notebook, eventually
-from .conftest import keeps_its_session_through_silence
+from .conftest import keeps_its_session_through_silence, leaves_to_a_browser_what_its_kernel_does_not_take
 
 COUNTED = """\
 runs = []
@@ -151,6 +151,10 @@ async def test_a_page_that_came_late_is_there_when_its_shell_comes_for_it(browse
 
 async def test_code_that_lets_no_other_run_costs_no_session(browser: Browser, notebook: Notebook) -> None:
     await keeps_its_session_through_silence(browser, notebook)
+
+
+async def test_what_a_kernel_does_not_take_stays_with_the_browser(browser: Browser, notebook: Notebook) -> None:
+    await leaves_to_a_browser_what_its_kernel_does_not_take(browser, notebook)
 
 
 async def test_views_opened_while_busy_all_open_by_themselves(browser: Browser, notebook: Notebook) -> None:

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from .client import BokehSocket, Browser, JupyterServer, Notebook, eventually, running
-from .conftest import BASE_URL, SETUP, SHORT_LIVED, SLIDERS, keeps_its_session_through_silence, shown
+from .conftest import (
+    BASE_URL,
+    SETUP,
+    SHORT_LIVED,
+    SLIDERS,
+    keeps_its_session_through_silence,
+    leaves_to_a_browser_what_its_kernel_does_not_take,
+    shown,
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +88,12 @@ async def test_over_the_control_channel_a_silent_kernel_is_none_that_is_gone(
     browser: Browser, notebook: Notebook
 ) -> None:
     await keeps_its_session_through_silence(browser, notebook)
+
+
+async def test_over_the_control_channel_what_a_kernel_does_not_take_stays_with_the_browser(
+    browser: Browser, notebook: Notebook
+) -> None:
+    await leaves_to_a_browser_what_its_kernel_does_not_take(browser, notebook)
 
 
 async def test_over_the_control_channel_a_killed_kernel_is_noticed(browser: Browser, own_notebook: Notebook) -> None:

@@ -140,6 +140,11 @@ class ControlCarrier:
         done, _ = await asyncio.wait([self._probed], timeout=_PROBING)
         return bool(done)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the kernel has not taken, beyond what may be on the way."""
+        return self._flow.waiting
+
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message of the link."""
         if not self._closed:

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bokehmount import errors
 from bokehmount.apphost import Opening
@@ -39,9 +39,20 @@ from bokehmount.page import Place
 from ..door import ScriptWishes, Viewer
 from ..lending import Lender
 
-__all__ = ("AssetCache", "KernelLink", "LinkListener")
+__all__ = ("AssetCache", "KernelLink", "LinkListener", "ServerCarrier")
 
 log = logging.getLogger(__name__)
+
+_MOST_WAITING: Final = 64 * 2**20
+"""Bytes that may wait for a kernel that takes nothing, before what more its browsers send is left with them."""
+
+
+class ServerCarrier(Carrier, Protocol):
+    """A carrier, as its server's end sees it."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait here for the kernel to take them."""
 
 
 class LinkListener:
@@ -141,7 +152,7 @@ class KernelLink:
         self._cache = cache
         self._listener = listener
         self._lender = lender
-        self._carrier: Carrier | None = None
+        self._carrier: ServerCarrier | None = None
         self._loop = asyncio.get_running_loop()
         self._questions: dict[int, asyncio.Future[Answer]] = {}
         self._viewers: dict[int, Viewer] = {}
@@ -163,7 +174,7 @@ class KernelLink:
         """Whether the kernel still owes an answer."""
         return bool(self._questions)
 
-    def use(self, carrier: Carrier) -> None:
+    def use(self, carrier: ServerCarrier) -> None:
         """Send over this carrier from now on."""
         self._carrier = carrier
 
@@ -248,6 +259,11 @@ class KernelLink:
             if self._numbers.get(viewer) == number:
                 self.disconnect(viewer, lost=True)
             raise
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the kernel that its viewers are not to be read for now."""
+        return self._carrier is not None and self.gone is None and self._carrier.waiting > _MOST_WAITING
 
     def receive(self, viewer: Viewer, frames: Frames) -> None:
         """Pass a viewer's message on."""

@@ -16,12 +16,12 @@ from jupyter_server.gateway.managers import GatewayMappingKernelManager
 
 from bokehmount import __version__
 from bokehmount.errors import AppNotFound, BokehMountError, KernelLost
-from bokehmount.link.carrier import Carrier, Receiver
+from bokehmount.link.carrier import Receiver
 
 from ..lending import Lender
 from .control_carrier import LINE_LOST, RESTARTED, ControlCarrier
 from .control_channel import GatewayControlChannel, LocalControlChannel
-from .link import AssetCache, KernelLink, LinkListener
+from .link import AssetCache, KernelLink, LinkListener, ServerCarrier
 from .socket_carrier import LocalSockets, Offer
 
 __all__ = ("CarrierOpener", "Kernels", "Links", "OpeningCarrier", "open_control_carrier")
@@ -45,7 +45,7 @@ class Kernels(Protocol):
     def get_kernel(self, kernel_id: str) -> Any: ...
 
 
-class OpenCarrier(Carrier, Protocol):
+class OpenCarrier(ServerCarrier, Protocol):
     """A server's carrier, ready to be used."""
 
     def start(self, receiver: Receiver) -> None:

@@ -102,6 +102,11 @@ class SocketCarrier(asyncio.BufferedProtocol):
         if self._transport is None:
             self.connection_lost(None)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the kernel has not taken, beyond what the socket holds."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     def send(self, parts: Sequence[Part]) -> None:
         """Send a message."""
         if self._transport is not None:

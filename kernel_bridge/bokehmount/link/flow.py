@@ -40,7 +40,9 @@ class Flow:
 
     def __init__(self, write: Callable[[Words, Parts], None]) -> None:
         self._write = write
-        self._waiting: deque[tuple[Words, Parts]] = deque()
+        self._queue: deque[tuple[Words, Parts]] = deque()
+        self.waiting = 0
+        """Bytes that were put and are not sent yet."""
         self._sent = self._arrived = 0
         self._took = self._told = 0
         self._sizes: list[int] = []
@@ -54,21 +56,23 @@ class Flow:
     @property
     def is_full(self) -> bool:
         """Whether what is put now has to wait."""
-        return bool(self._waiting) or self._sent - self._arrived > ON_THE_WAY
+        return bool(self._queue) or self._sent - self._arrived > ON_THE_WAY
 
     def put(self, parts: Sequence[Part]) -> None:
         """Send a message, after all that was put before."""
-        self._waiting.extend(_pieces(parts))
+        for words, piece in _pieces(parts):
+            self._queue.append((words, piece))
+            self.waiting += _weight(piece)
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._waiting and self._sent - self._arrived <= ON_THE_WAY:
-            self._pass(*self._waiting.popleft())
+        while self._queue and self._sent - self._arrived <= ON_THE_WAY:
+            self._pass(*self._queue.popleft())
 
     def flush(self) -> None:
         """Send all that waits, at whatever pace."""
-        while self._waiting:
-            self._pass(*self._waiting.popleft())
+        while self._queue:
+            self._pass(*self._queue.popleft())
 
     def take(self, words: Mapping[str, Any], parts: Sequence[Part]) -> Sequence[Part] | None:
         """Take what came: a message, a piece of one, or the word that the far end has taken so many bytes in all.
@@ -97,6 +101,7 @@ class Flow:
 
     def _pass(self, words: Words, piece: Parts) -> None:
         self._sent += _weight(piece)
+        self.waiting -= _weight(piece)
         self._write(words, piece)
 
     def _gather(self, words: Mapping[str, Any], parts: Sequence[Part]) -> Sequence[Part] | None:

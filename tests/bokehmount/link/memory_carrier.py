@@ -19,6 +19,7 @@ class MemoryCarrier:
 
     name = "memory"
     is_full = False
+    waiting = 0
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

@@ -78,10 +78,23 @@ def test_small_messages_count_too() -> None:
     assert len(ends.on_the_way) < 1100, "a ZMQ socket drops what is more than a thousand messages"
 
 
+def test_what_waits_is_counted() -> None:
+    ends = Ends()
+    ends.near.put([b"goes at once"])
+    assert ends.near.waiting == 0
+    ends.near.put([bytes(5 * ON_THE_WAY)])
+    assert 4 * ON_THE_WAY <= ends.near.waiting + PIECE <= 4 * ON_THE_WAY + PIECE
+    ends.pass_on(1 + ON_THE_WAY // PIECE)
+    assert 3 * ON_THE_WAY <= ends.near.waiting + PIECE <= 3 * ON_THE_WAY + PIECE
+    ends.pass_on()
+    assert ends.near.waiting == 0
+
+
 def test_all_that_waits_can_be_sent_at_once() -> None:
     ends = Ends()
     ends.near.put([bytes(5 * ON_THE_WAY)])
     ends.near.flush()
+    assert ends.near.waiting == 0
     assert ends.bytes_on_the_way == 5 * ON_THE_WAY
 
 

@@ -694,3 +694,13 @@ async def test_what_is_too_large_for_a_link_ends_the_view_that_would_have_it_and
         rig.link.receive(again, wire.encode(wire.pull_doc()))
         await until(lambda: again.ended, "its end too")
     assert not second.ended and (await rig.link.ask("ping")).result == {"busy": False}
+
+
+@linked
+async def test_a_link_is_behind_while_too_much_waits_and_not_once_it_is_lost(rig: Rig) -> None:
+    rig.server_wire.waiting = 64 * 2**20
+    assert not rig.link.is_behind
+    rig.server_wire.waiting += 1
+    assert rig.link.is_behind
+    rig.link.lost("it is gone")
+    assert not rig.link.is_behind, "viewers are read again, to their close frames"

@@ -33,6 +33,7 @@ class DyingKernel:
 
     name = "control"
     heard = 0.0
+    waiting = 0
 
     async def open(self, hello: Mapping[str, Any], silent: Silent) -> dict[str, Any]:
         offer = hello["socket"]
@@ -100,6 +101,7 @@ class SilentKernel:
     """Opens a link, and answers what it is asked when it feels like it."""
 
     name = "control"
+    waiting = 0
 
     def __init__(self) -> None:
         self.heard = 0.0
