@@ -114,6 +114,31 @@ async def test_an_open_view_is_told_that_the_kernel_is_busy_and_a_change_arrives
     assert await notebook.value("[during, moves]") == [[], [5]]
 
 
+async def test_a_view_is_told_that_the_kernel_is_busy_until_the_last_of_what_waited_is_done(
+    browser: Browser, notebook: Notebook
+) -> None:
+    cell = await notebook.run(
+        "import time\n"
+        "def slow(doc):\n"
+        "    sliders(doc)\n"
+        "    doc.get_model_by_name('slider').on_change('value', lambda attr, old, new: time.sleep(1))\n"
+        "handle = show(slow)"
+    )
+    async with browser.watched(notebook.path_of(cell.view)) as (view, status):
+        busy = await notebook.start("time.sleep(2)")
+        await asyncio.sleep(0.2)
+        messages = [await view.begin_set("slider", "value", value) for value in (2, 3, 4)]
+        await busy.end()
+
+        def states() -> list[str]:
+            return [state for state in status.states if state != "output"]
+
+        for message in messages:
+            assert states() == ["ready", "busy"]
+            await view.socket.reply(message)
+        await eventually("ready again", lambda: states() == ["ready", "busy", "ready"])
+
+
 async def test_an_app_that_is_ended_while_a_cell_runs_ends_after_it(browser: Browser, notebook: Notebook) -> None:
     cell = await notebook.run(COUNTED)
     path = notebook.path_of(cell.view)

@@ -23,8 +23,8 @@ class MainGate:
     Args:
         main: the main thread's loop
         watch: a loop that runs also while the main thread is busy
-        tell: called with True when work has waited for too long, with False when the main thread is free again; on
-            any of the two threads
+        tell: called with True when work has waited for too long, with False when all that waited is done; on any of
+            the two threads
     """
 
     def __init__(
@@ -63,10 +63,14 @@ class MainGate:
         with self._mutex:
             self._waiting -= 1
             self._since = time.monotonic()
-            freed, self.busy = self.busy, False
-        if freed:
-            self._tell(False)
-        work()
+        try:
+            work()
+        finally:
+            with self._mutex:
+                freed = self.busy and not self._waiting
+                self.busy = self.busy and not freed
+            if freed:
+                self._tell(False)
 
     def _look(self) -> None:
         with self._mutex:

@@ -72,6 +72,34 @@ def test_a_busy_main_thread_is_told_of_once_and_so_is_its_freedom() -> None:
         asyncio.run(main(watch))
 
 
+def test_it_is_busy_until_the_last_of_what_waited_is_done() -> None:
+    async def main(watch: asyncio.AbstractEventLoop) -> None:
+        told: list[bool] = []
+        told_before: list[list[bool]] = []
+        entrance = MainGate(asyncio.get_running_loop(), watch, told.append)
+
+        def work() -> None:
+            told_before.append(list(told))
+            time.sleep(0.2)
+            told_before.append(list(told))
+            if len(told_before) == 4:
+                raise ValueError("on purpose")
+
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
+        for _ in range(2):
+            watch.call_soon_threadsafe(entrance.run, work)
+        time.sleep(0.3)  # a cell that runs
+        await until(lambda: len(told_before) == 4, "the work")
+        await asyncio.sleep(0)
+        assert told_before == [[True]] * 4
+        assert told == [True, False] and not entrance.busy
+        assert len(failures) == 1, "whatever becomes of it"
+
+    with mock.patch.object(gate, "PATIENCE", 0.05), watching() as watch:
+        asyncio.run(main(watch))
+
+
 def test_a_main_thread_that_is_busy_without_work_of_ours_is_nobodys_business() -> None:
     async def main(watch: asyncio.AbstractEventLoop) -> None:
         told: list[bool] = []
