@@ -35,7 +35,8 @@ export interface IApp {
 export type PageMessage =
   | { readonly type: 'page'; readonly session: string | null }
   | { readonly type: 'size'; readonly height: number }
-  | { readonly type: 'state'; readonly state: string };
+  | { readonly type: 'state'; readonly state: string }
+  | { readonly type: 'title'; readonly title: string };
 
 /** Says in a sentence, meant for the user, what is wrong with data that came in. */
 export class Malformed extends Error {}
@@ -92,6 +93,9 @@ export function readPageMessage(data: unknown): PageMessage | null {
   }
   if (data.type === 'bokehmount:state' && typeof data.state === 'string') {
     return { type: 'state', state: data.state };
+  }
+  if (data.type === 'bokehmount:title' && typeof data.title === 'string' && data.title) {
+    return { type: 'title', title: data.title };
   }
   return null;
 }

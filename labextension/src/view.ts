@@ -113,7 +113,6 @@ class View extends Widget implements IRenderMime.IRenderer {
 
     const title = document.createElement('span');
     title.className = 'bokehmount-View-title';
-    title.textContent = view.title;
 
     const status = document.createElement('span');
     status.className = 'bokehmount-View-status';
@@ -126,7 +125,6 @@ class View extends Widget implements IRenderMime.IRenderer {
     link.target = '_blank';
     link.rel = 'noopener';
     link.textContent = 'Open in a tab';
-    link.setAttribute('aria-label', `Open in a tab: ${view.title}`);
 
     const header = document.createElement('div');
     header.className = 'bokehmount-View-header';
@@ -136,12 +134,18 @@ class View extends Widget implements IRenderMime.IRenderer {
 
     const frame = document.createElement('iframe');
     frame.className = 'bokehmount-View-frame';
-    frame.title = `Bokeh app ${view.title}`;
     frame.allow = 'clipboard-write; fullscreen';
     frame.style.width = view.width === null ? '100%' : `${view.width}px`;
     frame.style.height = `${view.height ?? FIRST_HEIGHT}px`;
     frame.addEventListener('load', this);
 
+    this._entitle = words => {
+      title.textContent = words;
+      link.setAttribute('aria-label', `Open in a tab: ${words}`);
+      frame.title = `Bokeh app ${words}`;
+    };
+    this._entitle(view.title);
+    this._pageTitle = null;
     this._frame = frame;
     this._url = url;
     this.node.replaceChildren(header, frame);
@@ -200,6 +204,10 @@ class View extends Widget implements IRenderMime.IRenderer {
       this._letGo();
       return;
     }
+    if (message.type === 'title') {
+      this._follow(message.title);
+      return;
+    }
     if (message.type === 'state') {
       this._say(STATE_WORDS[message.state] ?? '');
       return;
@@ -210,6 +218,14 @@ class View extends Widget implements IRenderMime.IRenderer {
     if (this._followsContent) {
       this._frame.style.height = `${message.height}px`;
     }
+  }
+
+  /** A page may begin with a title that says less than ours, as a library's; what the app makes of it counts. */
+  private _follow(title: string): void {
+    if (this._pageTitle !== null && this._pageTitle !== title) {
+      this._entitle(title);
+    }
+    this._pageTitle = title;
   }
 
   /** Only what is new, since a live region is read out whenever it is written. */
@@ -245,6 +261,9 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _status: HTMLElement | null = null;
   /** Begins a new session. */
   private _url = '';
+  private _entitle: (words: string) => void = () => undefined;
+  /** What the page in the frame was called when it was last heard of. */
+  private _pageTitle: string | null = null;
   /** Leads to the session that the page in the frame shows; null where it shows none. */
   private _session: string | null = null;
   private _opening = 0;

@@ -368,6 +368,31 @@ def test_what_fills_its_frame_does_not_grow_with_what_hangs_over(open_notebook: 
     assert view.iframe is not None and view.iframe.evaluate("frame => frame.clientHeight") < 1200
 
 
+def test_the_title_of_a_view_follows_its_apps(open_notebook: OpenNotebook) -> None:
+    named = POWER.replace("def app(doc):", "def app(doc):\n    doc.title = 'At first'")
+    notebook = open_notebook(LOAD, named, "view.documents[0].title = 'Then'", "view.documents[0].title = 'At last'")
+    notebook.run(0)
+    notebook.run(1)
+    view, cell = notebook.view(1).wait_drawn(), notebook.cell(1)
+
+    def titles() -> list[str | None]:
+        frame, link = cell.locator("iframe"), cell.locator("a.bokehmount-View-link")
+        shown = cell.locator(".bokehmount-View-title").inner_text()
+        return [shown, frame.get_attribute("title"), link.get_attribute("aria-label")]
+
+    assert titles() == ["app", "Bokeh app app", "Open in a tab: app"], "what its cell calls it"
+    notebook.run(2)
+    then = ["Then", "Bokeh app Then", "Open in a tab: Then"]
+    eventually("the new title", lambda: titles() == then, page=view.page)
+    notebook.cell(1)
+    notebook.command("notebook:hide-cell-outputs")
+    notebook.run(3)
+    notebook.cell(1)
+    notebook.command("notebook:show-cell-outputs")
+    last = ["At last", "Bokeh app At last", "Open in a tab: At last"]
+    eventually("the title that it got while nobody saw it", lambda: titles() == last, page=view.page)
+
+
 def test_an_app_that_adds_nothing_says_so_until_it_does(open_notebook: OpenNotebook) -> None:
     app = "docs = []\ndef empty(doc):\n    docs.append(doc)\n    return Div(text='forgotten')"
     shows = f"from bokeh.models import Div\n{app}\nshow(empty, name='empty')"

@@ -194,6 +194,15 @@
     location.replace(url);
   }
 
+  let title = null;
+
+  /** BokehJS gives the page its app's title, when it loads and whenever the app changes it. */
+  function tellTitle() {
+    if (document.title === title) return;
+    title = document.title;
+    post({ type: "bokehmount:title", title });
+  }
+
   /** A frame that is put elsewhere in its page loads anew: so that it finds this session there. */
   function tellSession(session) {
     post({ type: "bokehmount:page", session });
@@ -509,6 +518,10 @@
     new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
     watch();
     tellSession(isApp || isShell ? address(true) : null);
+    if (isApp) {
+      tellTitle();
+      new MutationObserver(tellTitle).observe(document.head, { childList: true, subtree: true, characterData: true });
+    }
     if (first) show(first, words, { detail });
     if (token) listen();
     measureSoon();
