@@ -42,7 +42,7 @@ from .outbox import Outbox
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
-from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage
+from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage, is_bokehs
 from .wire import Message, MessageType
 
 if TYPE_CHECKING:
@@ -387,8 +387,13 @@ class ServerSession:
             raise failure
 
     def _refuse(self, connection: Connection, message: Message, error: Exception) -> None:
-        log.warning("session %s could not carry out %s: %r", self._id, message.msgtype, error)
-        self._reply(connection, wire.error(message, f"{type(error).__name__}: {error}"))
+        if is_bokehs(error):
+            log.warning("session %s could not carry out %s: %r", self._id, message.msgtype, error)
+            text = f"{type(error).__name__}: {error}"
+        else:  # such as a rule that the app has for a property's values
+            self.stage.raised(error, f"code of the app's that {message.msgtype} ran")
+            text = "the app raised while it carried this out"
+        self._reply(connection, wire.error(message, text))
 
     # The lock --------------------------------------------------------------------------------------------------------
 

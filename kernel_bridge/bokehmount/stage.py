@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "user_traceback")
+import bokeh
+
+__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
 
 log = logging.getLogger("bokehmount")
 
@@ -23,6 +25,7 @@ CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
 """The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
 
 _OURS = str(Path(__file__).resolve().parent)
+_BOKEHS = str(Path(bokeh.__file__).resolve().parent)
 
 
 class BrokenOff(KeyboardInterrupt):
@@ -49,6 +52,14 @@ class LogStage:
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, BrokenOff):
             raise error
         log.error("error in %s: %r", where, error, exc_info=error)
+
+
+def is_bokehs(error: BaseException) -> bool:
+    """Whether Bokeh or we raised it, as of what a browser has sent; else what it says is of the app and its server."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    return frames is None or frames.tb_frame.f_code.co_filename.startswith((_OURS, _BOKEHS))
 
 
 def user_traceback(error: BaseException) -> str:

@@ -12,12 +12,14 @@ from unittest import mock
 
 import bokeh
 import pytest
+from bokeh.core.properties import Int
 from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.events import ButtonClick, ConnectionLost, DocumentReady, Event
 from bokeh.io import curdoc
 from bokeh.io.doc import _PATCHED_CURDOCS
 from bokeh.layouts import column
+from bokeh.model import DataModel
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Button, Div, Slider
 from bokeh.util.token import get_session_id
@@ -258,6 +260,31 @@ async def test_a_bad_value_is_refused_in_words_and_its_sender_gets_the_true_one(
     await until(lambda: sender.outlet.under_way, "the true value")
     sender.outlet.pass_on()
     assert value_of(sender) == 3
+
+
+def looks_up(model: Any, value: int) -> bool:
+    raise FileNotFoundError(2, "No such file", "/srv/limits.csv")
+
+
+class Limited(DataModel):
+    n = Int(default=1).asserts(looks_up, "n is over its limit")
+    even = Int(default=0).asserts(lambda model, value: value % 2 == 0, "n is odd")
+
+
+@lived
+async def test_what_an_apps_own_check_raises_is_for_the_app_and_not_for_whoever_sent_the_value(rig: Rig) -> None:
+    limited = Limited(name="limited")
+    rig.document.add_root(limited)
+    sender = rig.browser()
+    for attr in ("n", "even"):
+        sender.send(patch({"kind": "ModelChanged", "model": limited.ref, "attr": attr, "new": 3}))
+    sender.outlet.pass_on()
+    raised, refused = [message.content["text"] for message in sender.heard if message.msgtype is MessageType.ERROR]
+    assert raised == "the app raised while it carried this out"
+    assert refused == "ValueError: n is odd"
+    ((error, where),) = rig.stage.errors
+    assert "No such file" in error
+    assert where == "code of the app's that PATCH-DOC ran"
 
 
 @lived
