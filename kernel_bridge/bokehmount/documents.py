@@ -14,11 +14,12 @@ from bokeh.document.events import DocumentPatchedEvent, TitleChangedEvent
 from bokeh.server.callbacks import PeriodicCallback
 
 from .errors import ProtocolError
+from .pictures import check_pictures
 from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
 
-__all__ = ("TITLE", "key_of", "move", "references", "release", "replace", "to_json", "touched")
+__all__ = ("TITLE", "key_of", "move", "nodes", "release", "replace", "to_json", "touched")
 
 TITLE: Final[Key] = ("", "title")
 """The Document's title, which no model has."""
@@ -46,10 +47,11 @@ def replace(document: Document, message: Message) -> None:
     """Overwrite a Document with the one in a PUSH-DOC.
 
     Raises:
-        ProtocolError: there is none in it
+        ProtocolError: there is none in it, or it names a file for a picture
     """
     if "doc" not in message.content:
         raise ProtocolError(f"{message.msgtype} without a 'doc'")
+    check_pictures(nodes(message.content), lambda _: None)
     document.replace_with_json(Serialized(message.content["doc"], list(message.buffers)))
 
 
@@ -75,16 +77,15 @@ def release(document: Document) -> None:
         model.document = owner  # type: ignore[assignment]  # declared as read, set to None by Bokeh itself
 
 
-def references(content: Any) -> Iterator[Any]:
-    """The ids that a patch's JSON speaks of, some perhaps more than once."""
+def nodes(content: Any) -> Iterator[dict[str, Any]]:
+    """Each JSON object in a message, the outer before the inner."""
     todo = [content]
     while todo:
         node = todo.pop()
         if type(node) is dict:
-            if "id" in node:
-                yield node["id"]
+            yield node
             todo.extend(value for value in node.values() if type(value) in (dict, list))
-        else:
+        elif type(node) is list:
             todo.extend(value for value in node if type(value) in (dict, list))
 
 

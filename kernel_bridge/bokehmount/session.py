@@ -39,6 +39,7 @@ from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
 from .outbox import Outbox
+from .pictures import check_pictures
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
@@ -359,11 +360,10 @@ class ServerSession:
 
     def _handle_events(self, message: Message) -> None:
         document = self._document
-        known = [
-            model
-            for identity in documents.references(message.content)
-            if (model := document.models.get_by_id(identity))
-        ]
+        nodes = list(documents.nodes(message.content))
+        known = [model for node in nodes if "id" in node and (model := document.models.get_by_id(node["id"]))]
+        classes = {model.id: type(model) for model in known}
+        check_pictures(nodes, classes.get)
         deserializer = Deserializer(known, setter=self._as_setter)
         try:
             patch = deserializer.deserialize(message.payload)

@@ -69,20 +69,20 @@ def test_a_push_without_a_document_is_refused() -> None:
         documents.replace(Document(), Message(MessageType.PUSH_DOC, {}))
 
 
-def test_all_ids_in_a_patch_are_found_however_deep() -> None:
+def test_all_objects_in_a_patch_are_found_however_deep() -> None:
     content = {
         "events": [
             {"model": {"id": "a"}, "new": [1, {"x": [[{"id": "b"}]]}, {"id": "c", "attributes": {"y": {"id": "d"}}}]}
         ]
     }
-    assert set(documents.references(content)) == {"a", "b", "c", "d"}
+    assert {node["id"] for node in documents.nodes(content) if "id" in node} == {"a", "b", "c", "d"}
 
 
 def test_a_deep_patch_is_no_trouble() -> None:
     deep: Any = {"id": "bottom"}
     for _ in range(5000):
         deep = [deep]
-    assert list(documents.references({"events": deep})) == ["bottom"]
+    assert list(documents.nodes({"events": deep}))[1:] == [{"id": "bottom"}]
 
 
 @pytest.mark.parametrize(
