@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from bokeh.application.application import Application
 from bokeh.core.types import ID
@@ -140,9 +141,15 @@ class AppHost:
         with_resources: bool = True,
     ) -> str:
         """The script that draws a session into a page of somebody else; raises as `session` does."""
-        await self.session(path, opening)
+        session = await self.session(path, replace(opening, request=_embedded(opening.request, absolute_url)))
         return page.autoload_script(
-            opening.token, place, element_id, app_path, absolute_url, with_resources=with_resources
+            session.document,
+            opening.token,
+            place,
+            element_id,
+            app_path,
+            absolute_url,
+            with_resources=with_resources,
         )
 
     def metadata(self, path: str, url: str) -> dict[str, Any]:
@@ -187,3 +194,15 @@ class AppHost:
         for app in self:
             if app.shared_session is None:
                 await app.context.expire(linger, linger_lost)
+
+
+def _embedded(request: RequestInfo, absolute_url: str | None) -> RequestInfo:
+    """With the URL from which the app's models are to take their files, if it is that of the request itself.
+
+    Who links to an app writes what he likes there: scripts of a place that he has chosen must not get into a session.
+    """
+    url = urlsplit(absolute_url or "")
+    is_own = url.scheme in ("http", "https") and url.netloc == request.host
+    if not is_own or f"{url.path.rstrip('/')}/autoload.js" != request.path:
+        return request
+    return replace(request, absolute_url=f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}")

@@ -69,10 +69,13 @@ class RequestProxy:
         arguments: Mapping[str, list[bytes]] | None = None,
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        absolute_url: str | None = None,
     ) -> None:
         self._request = request
         given = dict(arguments if arguments is not None else getattr(request, "arguments", {}))
         self._arguments = {name: value for name, value in given.items() if not name.startswith("bokeh-")}
+        if absolute_url is not None:
+            self._arguments["bokeh-absolute-url"] = [absolute_url.encode()]
         found = cookies if cookies is not None else getattr(request, "cookies", {})
         self._cookies = {name: value if isinstance(value, str) else value.value for name, value in found.items()}
         seen = headers if headers is not None else getattr(request, "headers", {})
@@ -341,10 +344,11 @@ class ApplicationContext:
         document = Document()
         context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
         if request is not None:
-            context._request = _proxy(request, get_token_payload(token) if token else {})
+            context._request = _proxy(request, get_token_payload(token) if token else {}, self._url or "/")
         context._token = token
         document._session_context = weakref.ref(context)
-        static = _static_root(str(getattr(request, "path", "")), self._url or "/")
+        place = getattr(request, "absolute_url", None) or getattr(request, "path", "")
+        static = _static_root(str(place), self._url or "/")
         if static is not None:  # Panel takes its style sheets from here, and else from its CDN
             document.template_variables["dist_url"] = f"{static}extensions/panel/"
         if self._reads_requests and request is not None:
@@ -563,13 +567,15 @@ def raise_failures(application: Application) -> None:
 def _static_root(path: str, app: str) -> str | None:
     """Where the static files are for who asked for an app at this path; None where that can't be told."""
     app = app.rstrip("/")
-    for end in (app, f"{app}/", f"{app}/ws", f"{app}/autoload.js"):
+    for end in (f"{app}/autoload.js", f"{app}/ws", f"{app}/", app):
         if path and path.endswith(end):
             return f"{path[: len(path) - len(end)]}/static/"
     return None
 
 
-def _proxy(request: Any, payload: Mapping[str, Any]) -> RequestProxy:
+def _proxy(request: Any, payload: Mapping[str, Any], app: str) -> RequestProxy:
     if isinstance(request, RequestInfo):
-        return RequestProxy(request)
+        url = request.absolute_url
+        # from which Panel takes the app's path away, wherever it is in it
+        return RequestProxy(request, absolute_url=url if url is not None and url.count(app) == 1 else None)
     return RequestProxy(request, payload.get("arguments"), payload.get("cookies"), payload.get("headers"))

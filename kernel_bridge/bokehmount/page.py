@@ -54,8 +54,13 @@ def resources(root: str, mode: str = "server") -> Resources:
     return Resources(mode=known)
 
 
-def _bundle(root: str, mode: str) -> Bundle:
-    return _bundle_of(root, mode, what_models_bring(), _settings())
+def _bundle(document: Document, root: str, mode: str) -> Bundle:
+    brought = what_models_bring()  # which lets go of what nobody can compile any more
+    if not is_of_panel(document):
+        return _bundle_of(root, mode, brought, _settings())
+    bundle = compiling(lambda: bundle_of_panel(document, resources(root, mode)))
+    _put_below(bundle, root)
+    return bundle
 
 
 def _settings() -> Hashable:
@@ -90,7 +95,7 @@ _RELATIVE: Final = re.compile(r"(?:\.{1,2}/)*static/([^?]+)")
 
 
 def _below(root: str, url: str) -> str:
-    found = _RELATIVE.match(url)
+    found = _RELATIVE.match(url.removeprefix(root))
     return url if found is None else f"{root}static/{versioned(found[1])}"
 
 
@@ -101,12 +106,9 @@ def _rendered(root: str, mode: str, brought: Hashable, read: Hashable) -> tuple[
 
 
 def _head(document: Document, place: Place) -> tuple[str, str]:
-    brought = what_models_bring()  # which lets go of what nobody can compile any more
     if not is_of_panel(document):
-        return _rendered(place.root, place.mode, brought, _settings())
-    bundle = compiling(lambda: bundle_of_panel(document, resources(place.root, place.mode)))
-    _put_below(bundle, place.root)
-    scripts, styles = bundle
+        return _rendered(place.root, place.mode, what_models_bring(), _settings())
+    scripts, styles = _bundle(document, place.root, place.mode)
     return scripts, styles
 
 
@@ -152,6 +154,7 @@ _ONLY: Any = FILE.environment.from_string(
 
 
 def autoload_script(
+    document: Document,
     token: str,
     place: Place,
     element_id: str,
@@ -163,6 +166,7 @@ def autoload_script(
     """The script that draws a session into an element of somebody else's page.
 
     Args:
+        document: the session's Document
         token: names the session
         place: where BokehJS is; its root is made absolute by ``absolute_url``
         element_id: the element to draw into
@@ -177,7 +181,7 @@ def autoload_script(
     if absolute_url:
         url = urlparse(absolute_url)
         root = f"{url.scheme}://{url.netloc}{root}"
-    cached = _bundle(root, place.mode) if with_resources else bundle_for_objs_and_resources(None, None)
+    cached = _bundle(document, root, place.mode) if with_resources else bundle_for_objs_and_resources(None, None)
     bundle = Bundle(cached.js_files, cached.js_raw, cached.css_files, cached.css_raw, cached.hashes)
     item = RenderItem(token=token, elementid=element_id, use_for_title=False)  # type: ignore[arg-type]
     bundle.add(Script(script_for_render_items({}, [item], app_path=app_path, absolute_url=absolute_url)))

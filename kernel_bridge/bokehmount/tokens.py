@@ -58,6 +58,7 @@ class RequestInfo:
         protocol: "http" or "https"
         remote_ip: the client's address
         user: the name of who is logged in, if anybody is
+        absolute_url: the app's URL as a page of another site has it, where that asks for the app's script
     """
 
     arguments: Mapping[str, list[bytes]] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class RequestInfo:
     protocol: str = "http"
     remote_ip: str = ""
     user: str | None = None
+    absolute_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from bokeh.util.token import generate_jwt_token
 
 from bokehmount import wire
 from bokehmount.apphost import App, AppHost, Opening
-from bokehmount.contexts import ApplicationContext
+from bokehmount.contexts import ApplicationContext, BokehSessionContext
 from bokehmount.errors import AppError, AppNotFound, SessionEnded
 from bokehmount.page import Place
 from bokehmount.tokens import RequestInfo
 
+from ..kinds import the
 from .doubles import Remembering, Wire
 
 PLACE = Place("/bokeh/")
@@ -217,5 +218,32 @@ def test_the_script_for_another_page_names_its_session_and_element() -> None:
         asked = opening()
         script = await host.autoload("/app", asked, PLACE, "e1", "/app", "http://h:1/bokeh/app")
         assert asked.token in script and "e1" in script and "http://h:1/bokeh/static/js/bokeh" in script
+
+    hosted(test)
+
+
+@pytest.mark.parametrize(
+    ("absolute_url", "files"),
+    [
+        ("http://h:1/bokeh/app", "http://h:1/bokeh/static/extensions/panel/"),
+        ("https://h:1/bokeh/app/", "https://h:1/bokeh/static/extensions/panel/"),
+        ("http://elsewhere.example/bokeh/app", "/bokeh/static/extensions/panel/"),
+        ("http://h:1/user/mallory/app", "/bokeh/static/extensions/panel/"),
+        ("javascript://h:1/bokeh/app", "/bokeh/static/extensions/panel/"),
+        (None, "/bokeh/static/extensions/panel/"),
+    ],
+)
+def test_a_session_in_another_page_takes_its_files_from_the_server_itself_whatever_the_link_says(
+    absolute_url: str | None, files: str
+) -> None:
+    async def test(host: AppHost, app: App) -> None:
+        asked = opening()
+        asked = replace(asked, request=RequestInfo(path="/bokeh/app/autoload.js", host="h:1"))
+        await host.autoload("/app", asked, PLACE, "e1", "/app", absolute_url)
+        (session,) = app.context.sessions
+        assert session.document.template_variables["dist_url"] == files
+        request = the(BokehSessionContext, session.document.session_context).request
+        told_panel = request is not None and "bokeh-absolute-url" in request.arguments
+        assert told_panel == files.startswith("http")
 
     hosted(test)

@@ -255,6 +255,26 @@ def test_an_app_knows_its_request_and_its_token() -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("app", "path", "files"),
+    [
+        ("/app", "/x/app", "/x/static/extensions/panel/"),
+        ("/app", "/app/ws", "/static/extensions/panel/"),
+        ("/", "/", "/static/extensions/panel/"),
+        ("/", "/x/", "/x/static/extensions/panel/"),
+        ("/", "/x/autoload.js", "/x/static/extensions/panel/"),
+    ],
+)
+def test_panel_is_told_where_its_style_sheets_are(app: str, path: str, files: str) -> None:
+    async def main() -> None:
+        context = ApplicationContext(Application(), url=app, stage=Remembering())
+        session = await made(context, request=RequestInfo(path=path))
+        assert session.document.template_variables["dist_url"] == files
+        await context.end_all()
+
+    run(main)
+
+
 def test_without_a_request_there_is_none() -> None:
     async def main() -> None:
         context = context_of()

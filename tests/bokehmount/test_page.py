@@ -119,7 +119,7 @@ def test_a_document_keeps_its_own_template() -> None:
 
 @pytest.mark.parametrize("url", [None, "http://other:8000/app"])
 def test_the_script_for_another_page_loads_bokehjs_from_its_own_server(url: str | None) -> None:
-    script = autoload_script("the-token", Place("/base/bokeh/"), "e1000", "/app", url)
+    script = autoload_script(document(Div()), "the-token", Place("/base/bokeh/"), "e1000", "/app", url)
     expected = ("http://other:8000" if url else "") + "/base/bokeh/static/js/bokeh"
     assert expected in script
     assert '"token": "the-token"' in script or '"token":"the-token"' in script
@@ -127,15 +127,15 @@ def test_the_script_for_another_page_loads_bokehjs_from_its_own_server(url: str 
 
 
 def test_the_script_may_come_without_bokehjs() -> None:
-    script = autoload_script("t", Place("/base/bokeh/"), "e1", with_resources=False)
+    script = autoload_script(document(Div()), "t", Place("/base/bokeh/"), "e1", with_resources=False)
     assert "static/js" not in script and '"t"' in script
-    again = autoload_script("t", Place("/base/bokeh/"), "e1")
+    again = autoload_script(document(Div()), "t", Place("/base/bokeh/"), "e1")
     assert "static/js" in again
 
 
 def test_one_script_does_not_remember_another() -> None:
-    autoload_script("first-token", Place("/r/"), "e1")
-    assert "first-token" not in autoload_script("second-token", Place("/r/"), "e2")
+    autoload_script(document(Div()), "first-token", Place("/r/"), "e1")
+    assert "first-token" not in autoload_script(document(Div()), "second-token", Place("/r/"), "e2")
 
 
 def test_files_are_named_below_the_root() -> None:
@@ -158,12 +158,14 @@ def library() -> Iterator[None]:
 def test_a_librarys_files_are_found_from_any_page() -> None:
     for html in (
         page(document(Div()), "t", Place("/base/bokeh/")),
-        autoload_script("t", Place("/base/bokeh/"), "e1", "/deep/app"),
+        autoload_script(document(Div()), "t", Place("/base/bokeh/"), "e1", "/deep/app"),
     ):
         for file in ("library.js", "library.css"):
             assert f'"/base/bokeh/static/extensions/library/{file}"' in html
         assert '"https://elsewhere.example/other.js"' in html
-    script = autoload_script("t", Place("/base/bokeh/"), "e1", "/app", "https://apps.example/base/bokeh/app")
+    script = autoload_script(
+        document(Div()), "t", Place("/base/bokeh/"), "e1", "/app", "https://apps.example/base/bokeh/app"
+    )
     assert '"https://apps.example/base/bokeh/static/extensions/library/library.js"' in script
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -132,33 +133,75 @@ def test_a_panel_app_answers_in_the_browser_again_and_again(browser: Browser) ->
         page.context.close()
 
 
+@contextmanager
+def other_site() -> Iterator[tuple[str, dict[str, str], list[str]]]:
+    """Another site: its host, its pages by their paths, to be filled, and the paths that were asked for in vain."""
+    pages: dict[str, str] = {"/favicon.ico": ""}
+    missing: list[str] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = pages.get(self.path)
+            if page is None:
+                missing.append(self.path)
+            self.send_response(404 if page is None else 200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write((page or "").encode())
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Site) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", pages, missing
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_an_app_in_a_page_of_another_server(browser: Browser) -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
-        origin = f"127.0.0.1:{other.server_port}"
-        with serving({"/app": app("sliders.py")}, allow_websocket_origin=[origin]) as running:
-            tag = server_document(f"{running.url}/app")
+    with (
+        other_site() as (host, pages, _),
+        serving({"/app": app("sliders.py")}, allow_websocket_origin=[host]) as running,
+    ):
+        pages["/"] = f"<!DOCTYPE html><body>{server_document(f'{running.url}/app')}</body>"
+        page = open_page(browser, f"http://{host}/")
+        page.evaluate(SET, ["frequency", "value", 0])
+        eventually("the curve to be flat", lambda: value(page, "source", "data")["y"] == [0, 0, 0])
+        page.context.close()
 
-            class Embedding(BaseHTTPRequestHandler):
-                def do_GET(self) -> None:
-                    self.send_response(200)
-                    self.send_header("Content-Type", "text/html")
-                    self.end_headers()
-                    self.wfile.write(f"<!DOCTYPE html><body>{tag}</body>".encode())
 
-                def log_message(self, *args: Any) -> None:
-                    """Say nothing."""
+NOTIFYING = """
+import panel as pn
 
-            other.RequestHandlerClass = Embedding
-            thread = Thread(target=other.serve_forever)
-            thread.start()
-            try:
-                page = open_page(browser, f"http://{origin}/")
-                page.evaluate(SET, ["frequency", "value", 0])
-                eventually("the curve to be flat", lambda: value(page, "source", "data")["y"] == [0, 0, 0])
-                page.context.close()
-            finally:
-                other.shutdown()
-                thread.join()
+pn.extension(raw_css=["body { background: rgb(200, 250, 200); }"], notifications=True)
+play = pn.widgets.Button(name="Play", button_type="success")
+play.on_click(lambda event: pn.state.notifications.success("it plays"))
+pn.Column(play).servable()
+"""
+
+
+@pytest.mark.filterwarnings("ignore")  # Panel uses what is deprecated
+@pytest.mark.parametrize("path", ["/", "/deep/app"])
+def test_a_panel_app_in_a_page_of_another_server_has_its_styles_and_notifications(
+    browser: Browser, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "play.py").write_text(NOTIFYING)
+    made = applications_of({path: "play.py"}, tmp_path)
+    with other_site() as (host, pages, missing), serving(made, allow_websocket_origin=[host], prefix="x") as running:
+        pages["/"] = f"<!DOCTYPE html><body>{server_document(running.url + path)}</body>"
+        page = open_page(browser, f"http://{host}/")
+        play = page.get_by_role("button", name="Play")
+        play.click()
+        page.locator(".notyf__message").wait_for()
+        assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(200, 250, 200)"
+        style = "element => getComputedStyle(element).getPropertyValue('--success-bg-color')"
+        eventually("the theme's style sheet", lambda: play.evaluate(style))
+        assert not [file for file in missing if path != "/" or not file.endswith("/loading.css")]
+        page.context.close()
 
 
 def both(doc: Document) -> None:
