@@ -24,7 +24,7 @@ from tornado import web
 from tornado.ioloop import IOLoop
 
 from bokehmount.apphost import App, AppHost
-from bokehmount.applications import why_no_app
+from bokehmount.applications import application_with, why_no_app
 from bokehmount.errors import CloseCode
 from bokehmount.page import Place, resources
 from bokehmount.session import ServerSession as CoreSession
@@ -72,7 +72,7 @@ def _as_application(app: Application | Callable[[Document], object]) -> Applicat
         handler = FunctionHandler(app)  # type: ignore[arg-type]  # whatever it returns is not looked at
         if (why := why_no_app(app)) is not None:
             raise TypeError(f"expected a Bokeh Application or a function app(doc), not {app!r}, which {why}")
-        app = Application(handler)
+        app = application_with(handler)
     if not any(isinstance(handler, DocumentLifecycleHandler) for handler in app.handlers):
         app.add(DocumentLifecycleHandler())
     return app

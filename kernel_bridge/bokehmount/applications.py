@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from bokeh.application import Application
 from bokeh.application.handlers import DirectoryHandler, Handler, NotebookHandler, ScriptHandler
+from bokeh.document import Document
 
-__all__ = ("application_of", "application_with", "why_no_app")
+__all__ = ("application_of", "application_with", "tell_panel", "why_no_app")
 
 _HANDLERS: Final[dict[str, Callable[..., Handler]]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
 
@@ -32,6 +33,16 @@ def application_with(handler: Handler) -> Application:
     panel = sys.modules.get(_PANEL)
     make: Callable[[Handler], Application] = Application if panel is None else panel.Application
     return make(handler)
+
+
+def tell_panel(application: Application, document: Document) -> None:
+    """Have Panel do what its kind of application does with a new Document, where the app's is of another kind.
+
+    So it is where an app imports Panel only when it is run, and where its user has made the application.
+    """
+    panel: Any = sys.modules.get(_PANEL)
+    if panel is not None and not isinstance(application, panel.Application):
+        panel.Application().initialize_document(document)
 
 
 def application_of(path: Path) -> Callable[[], Application]:

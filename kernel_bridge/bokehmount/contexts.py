@@ -15,10 +15,11 @@ from bokeh.application.application import Application, ServerContext, SessionCon
 from bokeh.document import Document
 from bokeh.util.token import get_token_payload
 
+from .applications import tell_panel
 from .checking import quickly_validated
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
-from .putting_back import CurdocPutBack, io_put_back
+from .putting_back import CurdocPutBack, filled, io_put_back
 from .session import ServerSession
 from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
@@ -363,8 +364,9 @@ class ApplicationContext:
         except CALLBACK_ERRORS as error:
             self._hook_raised(error, "session created hook")
         try:
-            with self.stage.entered(), io_put_back(), quickly_validated(document):
+            with self.stage.entered(), io_put_back(), filled(document), quickly_validated(document):
                 application.initialize_document(document)
+                tell_panel(application, document)
             raise_failures(application)
         except CALLBACK_ERRORS as error:
             failure = self._not_made(error, lifecycle)

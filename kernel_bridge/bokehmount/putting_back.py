@@ -11,9 +11,11 @@ from contextlib import contextmanager
 
 import bokeh.io
 from bokeh.application.handlers.code import CodeHandler
+from bokeh.document import Document
 from bokeh.io import doc as _doc
+from bokeh.io.state import curstate
 
-__all__ = ("CurdocPutBack", "io_put_back")
+__all__ = ("CurdocPutBack", "filled", "io_put_back")
 
 
 class CurdocPutBack:
@@ -40,3 +42,18 @@ def io_put_back() -> Iterator[None]:
         for name, function in functions.items():
             setattr(bokeh.io, name, function)
         raise
+
+
+@contextmanager
+def filled(document: Document) -> Iterator[None]:
+    """``curdoc()`` is this Document while its app fills it, as it is in the app's callbacks.
+
+    Bokeh does so for scripts only; Panel takes what it is asked for outside of a session's Document for all sessions'.
+    """
+    state = curstate()
+    default = state.document
+    try:
+        with _doc.patch_curdoc(document):
+            yield
+    finally:
+        state.document = default  # Panel leaves there what ``curdoc()`` was

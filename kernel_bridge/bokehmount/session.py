@@ -243,12 +243,12 @@ class ServerSession:
                 handle.cancel()
         self._outbox.clear()
         self._unguard()
-        if self._owns_document and self._owns_models:
-            self._document.destroy(self)
-        else:
-            self._document.remove_on_change(self)
-            if self._owns_document:
+        self._document.remove_on_change(self)
+        if self._owns_document:
+            if not self._owns_models:
                 documents.release(self._document)
+            self._document.on_change_dispatch_to(self)  # destroy() takes it back
+            self._document.destroy(self)  # by which Panel lets go of it too
         del self._document
 
     # Connections -----------------------------------------------------------------------------------------------------

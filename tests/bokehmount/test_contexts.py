@@ -15,6 +15,9 @@ from bokeh.application.handlers import FunctionHandler, ScriptHandler
 from bokeh.application.handlers.lifecycle import LifecycleHandler
 from bokeh.core.types import ID
 from bokeh.document import Document
+from bokeh.io import curdoc
+from bokeh.io.doc import set_curdoc
+from bokeh.io.state import curstate
 from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token
 
@@ -270,6 +273,21 @@ def test_panel_is_told_where_its_style_sheets_are(app: str, path: str, files: st
         context = ApplicationContext(Application(), url=app, stage=Remembering())
         session = await made(context, request=RequestInfo(path=path))
         assert session.document.template_variables["dist_url"] == files
+        await context.end_all()
+
+    run(main)
+
+
+def test_the_current_document_is_the_sessions_while_its_app_fills_it_and_none_of_it_later() -> None:
+    def fill(document: Document) -> None:
+        assert curdoc() is document
+        set_curdoc(document)  # as Panel does
+
+    async def main() -> None:
+        before = curstate().document
+        context = context_of(fill)
+        session = await made(context)
+        assert curstate().document is before is not session.document
         await context.end_all()
 
     run(main)

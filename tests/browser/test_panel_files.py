@@ -1,6 +1,8 @@
-"""Apps of Panel in files, in a kernel that has not imported Panel yet."""
+"""Apps of Panel in files and functions, in a kernel that has not imported Panel yet."""
 
 from __future__ import annotations
+
+from textwrap import indent
 
 from .apps import LOAD
 from .conftest import OpenNotebook
@@ -34,6 +36,16 @@ pn.widgets.IntSlider(name="count", end=1000).servable()
 """
 
 
+FUNCTION = f"""
+def app(doc):
+{indent(PLAY, "    ")}
+    pn.state.location.sync(count, {{"value": "count"}})
+    assert doc.roots and pn.state.curdoc is doc
+
+show(app)
+"""
+
+
 def shown(open_notebook: OpenNotebook, jupyter: Jupyter, name: str, code: str) -> View:
     """The view of a file with this code, in a new kernel."""
     file = jupyter.work / name
@@ -45,7 +57,21 @@ def shown(open_notebook: OpenNotebook, jupyter: Jupyter, name: str, code: str) -
 
 
 def test_callbacks_and_loading_of_an_app_of_panel_work(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
-    view = shown(open_notebook, jupyter, "play.py", PLAY)
+    assert_plays(shown(open_notebook, jupyter, "play.py", PLAY), lab)
+
+
+def test_so_they_do_in_a_function_that_imports_panel_only_when_it_is_run(open_notebook: OpenNotebook, lab: Lab) -> None:
+    notebook = open_notebook(LOAD, FUNCTION, "from bokeh.io import curdoc\nprint(len(curdoc().roots))")
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+    assert_plays(view, lab)
+    eventually("its address to tell", lambda: "count=" in view.frame.url, page=lab.page)
+    notebook.run(2)
+    assert notebook.text(2).strip() == "0"
+
+
+def assert_plays(view: View, lab: Lab) -> None:
     eventually("the loading to be told", lambda: view.js("model('loaded').value") == "yes", page=lab.page)
     view.frame.get_by_role("button", name="Play").click()
     eventually("it to count", lambda: view.js("model('count').value") > 3, page=lab.page)

@@ -14,6 +14,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from bokeh.application import Application
+from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
 from bokeh.embed import server_document
 from bokeh.models import ColumnDataSource
@@ -130,6 +132,22 @@ def test_a_panel_app_answers_in_the_browser_again_and_again(browser: Browser) ->
         for count in (1, 2, 3):
             page.get_by_role("button", name="add").click()
             page.get_by_text(f"{count} clicks").wait_for(timeout=20_000)
+        page.context.close()
+
+
+@pytest.mark.filterwarnings("ignore")  # Panel uses what is deprecated
+def test_panel_knows_of_a_document_whatever_application_made_it(browser: Browser) -> None:
+    import panel as pn
+
+    def make(doc: Document) -> None:
+        told = pn.widgets.TextInput(name="told")
+        pn.state.onload(lambda: setattr(told, "value", f"loaded with {pn.state.session_args}"))
+        told.servable()  # in what is the current Document
+
+    with serving(Application(FunctionHandler(make))) as running:
+        page = open_page(browser, f"{running.url}?n=5")
+        expected = "loaded with {'n': [b'5']}"
+        eventually("what is told", lambda: page.get_by_role("textbox").input_value() == expected)
         page.context.close()
 
 

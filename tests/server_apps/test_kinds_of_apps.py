@@ -184,6 +184,18 @@ def test_a_panel_callback_in_an_event_handler_reaches_the_browser() -> None:
 
 
 @theirs
+def test_panel_is_told_of_each_session_of_a_function() -> None:
+    import panel as pn
+
+    told: list[str] = []
+    pn.state.on_session_created(lambda context: told.append(context.id))
+    with serving(lambda doc: doc.add_root(Div())) as running:
+        client = running.pull(session_id="one")
+        client.close()
+    assert told == ["one"]
+
+
+@theirs
 def test_a_holoviews_map_redraws_with_its_slider() -> None:
     with serving({"/hv": app("holoviews_app.py")}) as running:
         assert requests.get(f"{running.url}/hv", timeout=60).status_code == 200
