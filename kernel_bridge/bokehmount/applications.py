@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from bokeh.application import Application
 from bokeh.application.handlers import DirectoryHandler, Handler, NotebookHandler, ScriptHandler
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import EMPTY_LAYOUT
 from bokeh.document import Document
 
 __all__ = ("application_of", "application_with", "tell_panel", "why_no_app")
@@ -30,7 +32,7 @@ _IMPORTS_PANEL: Final = re.compile(
 
 def application_with(handler: Handler) -> Application:
     """An application; where Panel is in use one of its kind, by which Panel learns when a view is there."""
-    panel = sys.modules.get(_PANEL)
+    panel = _panel()
     make: Callable[[Handler], Application] = Application if panel is None else panel.Application
     return make(handler)
 
@@ -40,9 +42,17 @@ def tell_panel(application: Application, document: Document) -> None:
 
     So it is where an app imports Panel only when it is run, and where its user has made the application.
     """
-    panel: Any = sys.modules.get(_PANEL)
+    panel = _panel()
     if panel is not None and not isinstance(application, panel.Application):
         panel.Application().initialize_document(document)
+
+
+def _panel() -> Any:
+    """What knows Panel's applications, where Panel is in use: its own server has Bokeh say nothing of empty layouts."""
+    panel = sys.modules.get(_PANEL)
+    if panel is not None:
+        silence(EMPTY_LAYOUT)
+    return panel
 
 
 def application_of(path: Path) -> Callable[[], Application]:

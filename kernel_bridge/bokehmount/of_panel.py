@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from bokeh.core.templates import FILE
 from bokeh.document import Document
 from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
 from bokeh.resources import Resources
 
-__all__ = ("bundle_of_panel", "is_of_panel")
+__all__ = ("bundle_of_panel", "is_of_panel", "template_of_panel")
 
 
 def is_of_panel(shown: Document | Model) -> bool:
@@ -30,3 +31,16 @@ def bundle_of_panel(document: Document, resources: Resources) -> Bundle:
     with set_curdoc(document):
         bundle: Any = bundle_resources(document.roots, resources, enable_mathjax=True)  # a callback may need it later
     return bundle  # type: ignore[no-any-return]  # Panel has no types for it
+
+
+def template_of_panel(document: Document) -> tuple[Any, dict[str, Any]]:
+    """The template of a page and its variables, as Panel's own server has them; a page may have a dark background."""
+    from panel.config import config
+    from panel.io.resources import BASE_TEMPLATE, CDN_DIST
+    from panel.io.state import set_curdoc
+
+    with set_curdoc(document):
+        variables = {**document.template_variables, "theme_name": config.theme}
+    if str(variables.get("app_favicon", "")).lstrip("./") == "favicon.ico":  # which its own server has at its root
+        variables["app_favicon"] = f"{variables.get('dist_url', CDN_DIST)}images/favicon.ico"
+    return (BASE_TEMPLATE if document.template is FILE else document.template), variables

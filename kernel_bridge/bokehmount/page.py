@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -22,7 +22,7 @@ from bokeh.util.serialization import make_globally_unique_css_safe_id
 
 from .assets import versioned
 from .model_code import compiling, what_models_bring
-from .of_panel import bundle_of_panel, is_of_panel
+from .of_panel import bundle_of_panel, is_of_panel, template_of_panel
 
 __all__ = ("Place", "autoload_script", "page", "resources")
 
@@ -86,17 +86,21 @@ def _put_below(bundle: Any, root: str) -> None:
     """Panel names its files as seen from a page near the root of its server; ours lie deeper, or in other sites."""
     bundle.js_files = [URL(_below(root, url.url)) for url in bundle.js_files]
     bundle.css_files = [URL(_below(root, url.url)) for url in bundle.css_files]
-    if hasattr(bundle, "js_modules"):  # Panel's
-        bundle.js_modules = [_below(root, url) for url in bundle.js_modules]
-        bundle.js_module_exports = {name: _below(root, url) for name, url in bundle.js_module_exports.items()}
+    if hasattr(bundle, "js_modules"):  # Panel's, which puts "./" before those that export something
+        bundle.js_modules = [_below(root, url, _as_others_import_it) for url in bundle.js_modules]
 
 
 _RELATIVE: Final = re.compile(r"(?:\.{1,2}/)*static/([^?]+)")
 
 
-def _below(root: str, url: str) -> str:
+def _below(root: str, url: str, named: Callable[[str], str] = versioned) -> str:
     found = _RELATIVE.match(url.removeprefix(root))
-    return url if found is None else f"{root}static/{versioned(found[1])}"
+    return url if found is None else f"{root}static/{named(found[1])}"
+
+
+def _as_others_import_it(path: str) -> str:
+    """Without a version: to a browser a module that is imported by another name is another module."""
+    return path
 
 
 @lru_cache(maxsize=32)
@@ -131,6 +135,8 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
         )
     item = RenderItem(token=token, roots=document.roots, use_for_title=True)
     template, variables = document.template, document.template_variables
+    if is_of_panel(document):
+        template, variables = template_of_panel(document)
     if root is not None and document.roots != [root]:
         item.elementid = make_globally_unique_css_safe_id()
         template, variables = _ONLY, {"shown": root.id}

@@ -57,3 +57,18 @@ def test_so_it_is_for_notebooks_and_folders(tmp_path: Path) -> None:
     (folder / "main.py").write_text("import parts\n")
     (folder / "parts.py").write_text("import panel\n")
     assert made(folder) == PANEL
+
+
+EMPTY = """\
+import panel
+from bokeh.application.handlers import FunctionHandler
+from bokeh.models import Column
+from bokehmount.applications import application_with
+
+application_with(FunctionHandler(lambda doc: doc.add_root(Column()))).create_document()
+"""
+
+
+def test_no_word_is_said_of_panels_empty_layouts() -> None:
+    run = subprocess.run([sys.executable, "-c", EMPTY], check=True, capture_output=True, text=True)
+    assert run.stderr == ""

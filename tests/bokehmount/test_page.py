@@ -177,8 +177,9 @@ from bokehmount.page import Place, page
 from panel.io.state import set_curdoc
 
 place = Place("/hub/user/a/bokeh/kernels/k1/", "/hub/user/a/bokeh/view/view.js")
-pn.extension("vega", raw_css=["body { color: teal; }"], notifications=True)
+pn.extension("vega", "perspective", raw_css=["body { color: teal; }"], notifications=True, design="fast", theme="dark")
 document, plain = Document(), Document()
+document.template_variables.update(dist_url="/panel/", app_favicon="../favicon.ico")
 pn.Column("text").server_doc(doc=document)
 plain.add_root(Div(text="no part of Panel's"))
 for each in (document, plain):
@@ -191,10 +192,11 @@ for each in (document, plain):
 def test_a_page_of_panel_has_what_its_extension_was_given_and_other_pages_have_not() -> None:
     run = subprocess.run([sys.executable, "-c", PANEL], capture_output=True, text=True, check=True)
     of_panel, plain = run.stdout.splitlines()
-    files = re.findall(r'(?:src|href)="([^"]*)"', of_panel)
-    assert all(file.startswith("/hub/user/a/bokeh/") and "?v=" in file for file in files if "view.js" not in file), (
-        files
-    )
+    modules = re.findall(r'type="module" src="([^"]*)"', of_panel)
+    assert any("fast_design.js" in module for module in modules), modules
+    assert all(file.startswith("/hub/user/a/bokeh/") and file.endswith(".js") for file in modules), modules
+    files = [file for file in re.findall(r'(?:src|href)="([^"]*static/[^"]*)"', of_panel) if file not in modules]
+    assert all(file.startswith("/hub/user/a/bokeh/") and "?v=" in file for file in files), files
     for name in (
         "js/bokeh.min.js",
         "js/bokeh-mathjax.min.js",
@@ -204,3 +206,6 @@ def test_a_page_of_panel_has_what_its_extension_was_given_and_other_pages_have_n
     ):
         assert any(name in file for file in files), name
     assert "color: teal" in of_panel and "color: teal" not in plain
+    assert re.search(r'import perspective from "./../static/extensions/panel/bundled/perspective/[^"?]*"', of_panel)
+    assert "background-color: #121212" in of_panel, "the theme is dark"
+    assert 'href="/panel/images/favicon.ico"' in of_panel

@@ -80,10 +80,24 @@ def assert_plays(view: View, lab: Lab) -> None:
     eventually("the chart", lambda: view.frame.locator("canvas, svg.marks").count() > 0, page=lab.page)
 
 
+PERSPECTIVE = """
+import panel as pn
+
+pn.extension("perspective")
+pn.pane.Perspective({"x": [1, 2], "y": [3, 4]}, height=300).servable()
+"""
+
+
+def test_modules_of_panels_extensions_are_found(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
+    view = shown(open_notebook, jupyter, "perspective.py", PERSPECTIVE)
+    view.frame.locator("perspective-viewer td").first.wait_for()
+
+
 def test_a_template_of_panel_has_room(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
     view = shown(open_notebook, jupyter, "fast.py", TEMPLATE)
     assert view.iframe is not None
     frame = view.iframe
     eventually("room for it", lambda: (box := frame.bounding_box()) and box["height"] > 400, page=lab.page)
+    assert len({url for url in lab.requests if "/fast-components.js" in url}) == 1, "its modules share what they import"
     # its template wants a font
     lab.requests[:] = [url for url in lab.requests if not url.startswith("https://fonts.")]
