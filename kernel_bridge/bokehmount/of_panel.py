@@ -11,7 +11,7 @@ from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
 from bokeh.resources import Resources
 
-__all__ = ("bundle_of_panel", "is_of_panel", "template_of_panel")
+__all__ = ("bundle_of_panel", "is_of_panel", "template_of_panel", "with_spinner")
 
 
 def is_of_panel(shown: Document | Model) -> bool:
@@ -44,3 +44,15 @@ def template_of_panel(document: Document) -> tuple[Any, dict[str, Any]]:
     if str(variables.get("app_favicon", "")).lstrip("./") == "favicon.ico":  # which its own server has at its root
         variables["app_favicon"] = f"{variables.get('dist_url', CDN_DIST)}images/favicon.ico"
     return (BASE_TEMPLATE if document.template is FILE else document.template), variables
+
+
+def with_spinner(document: Document, html: str) -> str:
+    """A page that turns a wheel until it is drawn, where ``pn.extension(global_loading_spinner=True)`` asks for it."""
+    from panel.config import config
+    from panel.io.loading import LOADING_INDICATOR_CSS_CLASS
+    from panel.io.state import set_curdoc
+
+    with set_curdoc(document):
+        is_wanted, spinner = config.global_loading_spinner, config.loading_spinner
+    body = f'<body class="{LOADING_INDICATOR_CSS_CLASS} pn-{spinner}">'
+    return html.replace("<body>", body, 1) if is_wanted else html

@@ -22,7 +22,7 @@ from bokeh.util.serialization import make_globally_unique_css_safe_id
 
 from .assets import versioned
 from .model_code import compiling, what_models_bring
-from .of_panel import bundle_of_panel, is_of_panel, template_of_panel
+from .of_panel import bundle_of_panel, is_of_panel, template_of_panel, with_spinner
 
 __all__ = ("Place", "autoload_script", "page", "resources")
 
@@ -140,9 +140,10 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     if root is not None and document.roots != [root]:
         item.elementid = make_globally_unique_css_safe_id()
         template, variables = _ONLY, {"shown": root.id}
-    return html_page_for_render_items(
+    html = html_page_for_render_items(
         (scripts, styles), {}, [item], document.title, template=template, template_variables=variables
     )
+    return with_spinner(document, html) if is_of_panel(document) else html
 
 
 # BokehJS draws root i of a Document into the i-th element, and roots that are added later into the item's element.

@@ -178,6 +178,7 @@ from panel.io.state import set_curdoc
 
 place = Place("/hub/user/a/bokeh/kernels/k1/", "/hub/user/a/bokeh/view/view.js")
 pn.extension("vega", "perspective", raw_css=["body { color: teal; }"], notifications=True, design="fast", theme="dark")
+pn.config.global_loading_spinner = True
 document, plain = Document(), Document()
 document.template_variables.update(dist_url="/panel/", app_favicon="../favicon.ico")
 pn.Column("text").server_doc(doc=document)
@@ -209,3 +210,4 @@ def test_a_page_of_panel_has_what_its_extension_was_given_and_other_pages_have_n
     assert re.search(r'import perspective from "./../static/extensions/panel/bundled/perspective/[^"?]*"', of_panel)
     assert "background-color: #121212" in of_panel, "the theme is dark"
     assert 'href="/panel/images/favicon.ico"' in of_panel
+    assert '<body class="pn-loading pn-arc">' in of_panel and "<body>" in plain

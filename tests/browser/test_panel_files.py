@@ -83,7 +83,7 @@ def assert_plays(view: View, lab: Lab) -> None:
 PERSPECTIVE = """
 import panel as pn
 
-pn.extension("perspective")
+pn.extension("perspective", global_loading_spinner=True)
 pn.pane.Perspective({"x": [1, 2], "y": [3, 4]}, height=300).servable()
 """
 
@@ -91,6 +91,8 @@ pn.pane.Perspective({"x": [1, 2], "y": [3, 4]}, height=300).servable()
 def test_modules_of_panels_extensions_are_found(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
     view = shown(open_notebook, jupyter, "perspective.py", PERSPECTIVE)
     view.frame.locator("perspective-viewer td").first.wait_for()
+    spins = "() => document.body.classList.contains('pn-loading')"
+    eventually("the page to say that it is there", lambda: not view.frame.evaluate(spins), page=lab.page)
 
 
 def test_a_template_of_panel_has_room(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
