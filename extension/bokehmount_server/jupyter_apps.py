@@ -32,7 +32,7 @@ from .embedding import JupyterScript
 from .jobs import Job
 from .jupyter_base import JupyterPage, JupyterSocket
 from .local_door import LocalDoor
-from .paths import as_url, pattern_of
+from .paths import COMPONENT, as_url, pattern_of
 from .requests import NOTHING_MORE, TokenPolicy
 from .views import Views
 
@@ -128,6 +128,7 @@ class HostedApps:
         base = pattern_of(self._base.rstrip("/"))
         routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
             (rf"{base}/static/(.*)", HostedFiles, {"path": None}),
+            (rf"{base}/{COMPONENT}", HostedFiles, {"path": None}),
         ]
         for app in self._host:
             given = {"site": self.site, "application_context": app.context}

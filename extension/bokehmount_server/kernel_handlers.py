@@ -23,7 +23,7 @@ from .embedding import JupyterScript
 from .jupyter_base import JupyterAppPage, JupyterPage, JupyterSocket
 from .kernels.link import KernelLink
 from .kernels.links import Links
-from .paths import pattern_of
+from .paths import COMPONENT, pattern_of
 from .requests import TokenPolicy, opening_of, request_info, token_of, token_payload
 from .shell import error_page, shell_page
 from .views import BUSY, STARTING, View, Views
@@ -361,6 +361,7 @@ def kernel_routes(site: KernelSite) -> list[tuple[str, type[web.RequestHandler],
         (rf"{base}view/view\.js", ViewScriptHandler, {}),
         (rf"{base}api/kernels/([\w.~%-]+)/apps/{app}", AppHandler, args),
         (rf"{kernel}/static/(.+)", StaticHandler, args),
+        (rf"{kernel}/{COMPONENT}", StaticHandler, args),
         (rf"{kernel}/{app}/static/(.+)", AppStaticHandler, args),
         (rf"{kernel}/{app}/ws", SocketHandler, args),
         (rf"{kernel}/{app}/autoload\.js", AutoloadHandler, args),

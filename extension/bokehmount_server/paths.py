@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ("as_url", "check_distinct", "pattern_of")
+__all__ = ("COMPONENT", "as_url", "check_distinct", "pattern_of")
+
+COMPONENT: Final = r"(components/[^/]+/[^/]+/(?:_\w+|(?:base_)?css|modifiers)/.+)"
+"""A file of a component of Panel's: its module, its class, and what in the class names the file."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
 """What nobody encodes."""

@@ -19,6 +19,7 @@ from .app_handlers import (
     StaticHandler,
     WSHandler,
 )
+from .paths import COMPONENT
 
 __all__ = ("per_app_patterns", "toplevel_patterns")
 
@@ -29,8 +30,9 @@ toplevel_patterns: URLRoutes = [
     (r"/?", RootHandler),
     (r"/static/extensions/(.*)", MultiRootStaticHandler, {"root": extension_dirs}),
     (r"/static/(.*)", StaticHandler),
+    (f"/{COMPONENT}", StaticHandler),
 ]
-"""Below the prefix: the index, and the files of extensions and of BokehJS."""
+"""Below the prefix: the index, and the files of extensions, of BokehJS and of Panel's components."""
 
 per_app_patterns: URLRoutes = [
     (r"/?", DocHandler),

@@ -13,6 +13,8 @@ from typing import Final
 from bokeh.embed.bundle import extension_dirs
 from bokeh.settings import settings
 
+from .of_panel import component_file
+
 __all__ = ("Asset", "bokehjs_version", "read_asset", "versioned")
 
 _MOST_KEPT = 4 * 2**20
@@ -32,7 +34,8 @@ def read_asset(path: str, app_static: str | None = None) -> Asset | None:
     """A file by its path below ``static/``.
 
     Args:
-        path: such as ``js/bokeh.min.js`` or ``extensions/panel/panel.min.js``, or below the app's folder
+        path: such as ``js/bokeh.min.js`` or ``extensions/panel/panel.min.js``, or below the app's folder;
+            ``components/…`` as Panel has it
         app_static: the app's own static folder, where the file is asked of an app
 
     Returns:
@@ -70,6 +73,8 @@ def _locate(path: str, app_static: str | None) -> Path | None:
         root, rest = Path(folder), parts[2:]
     else:
         root, rest = Path(settings.bokehjs_path()), parts
+    if parts[0] == "components" and app_static is None:
+        return component_file("/".join(parts[1:]))
     root = root.resolve()
     try:
         found = root.joinpath(*rest).resolve()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
 
 from bokeh.core.templates import FILE
 from bokeh.document import Document
@@ -11,7 +14,7 @@ from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
 from bokeh.resources import Resources
 
-__all__ = ("bundle_of_panel", "is_of_panel", "template_of_panel", "with_spinner")
+__all__ = ("bundle_of_panel", "component_file", "is_of_panel", "template_of_panel", "with_spinner")
 
 
 def is_of_panel(shown: Document | Model) -> bool:
@@ -56,3 +59,50 @@ def with_spinner(document: Document, html: str) -> str:
         is_wanted, spinner = config.global_loading_spinner, config.loading_spinner
     body = f'<body class="{LOADING_INDICATOR_CSS_CLASS} pn-{spinner}">'
     return html.replace("<body>", body, 1) if is_wanted else html
+
+
+_LISTING: Final = (
+    *("_stylesheets", "_bundle_path", "_bundle_css"),
+    *("_css", "_js", "css", "base_css", "modifiers"),
+    *("__css__", "__javascript__", "__javascript_modules__"),
+)
+"""Where classes of Panel's components, templates and designs name their files."""
+
+
+def component_file(path: str) -> Path | None:
+    """The file that Panel names in pages by this address below ``components/``, which begins with a module and a class.
+
+    Returns:
+        the file, or None where it is none that the class names; no module is imported to find out
+    """
+    module, _, rest = path.partition("/")
+    component = getattr(sys.modules.get(module), rest.partition("/")[0], None)
+    if "panel.io.resources" not in sys.modules or not isinstance(component, type):
+        return None
+    from panel.io.resources import COMPONENT_PATH, component_resource_path, resolve_custom_path
+    from param import Parameterized
+
+    if not issubclass(component, Parameterized):
+        return None
+    for attribute, name in _listed(component):
+        file = resolve_custom_path(component, name)
+        if file is not None and component_resource_path(component, attribute, name) == COMPONENT_PATH + path:
+            return Path(file)
+    return None
+
+
+def _listed(component: type) -> Iterator[tuple[str, Any]]:
+    for attribute in _LISTING:
+        for name in _names(getattr(component, attribute, None)):
+            yield attribute, name
+    for kind, listed in getattr(component, "_resources", {}).items():
+        for name in _names(listed):
+            yield f"_resources/{kind}", name
+
+
+def _names(listed: Any) -> Iterator[Any]:
+    if isinstance(listed, str | os.PathLike):
+        yield listed
+    elif isinstance(listed, dict | list | tuple):
+        for part in listed.values() if isinstance(listed, dict) else listed:
+            yield from _names(part)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,66 @@ def test_what_an_app_serves_is_not_kept_in_memory(app: Path) -> None:
     for name in ("style.css", "sub/module.mjs"):
         assert read_asset(name, str(app)) is not None
     assert _kept.cache_info().currsize == before
+
+
+COMPONENTS = """\
+import sys
+from pathlib import Path
+from panel.custom import JSComponent
+from panel.reactive import ReactiveHTML
+from panel.template import VanillaTemplate
+from bokehmount.assets import read_asset
+
+class Counter(JSComponent):
+    _bundle = "counter.bundle.js"
+    _stylesheets = ["sub/counter.css", ".a { color: teal }"]
+
+class Page(VanillaTemplate):
+    _css = [Path(__file__).parent / "page.css"]
+    _resources = {"css": {"own": "own.css"}}
+
+class Bare:
+    _stylesheets = ["secret.css"]
+
+secret = "secret.css"
+for path in sys.stdin.read().split():
+    asset = read_asset(f"components/{path}")
+    print(path, None if asset is None else (asset.content.decode(), asset.content_type))
+"""
+
+LISTED = {
+    "__main__/Counter/_bundle_path/counter.bundle.js": ("of counter.bundle.js", "text/javascript"),
+    "__main__/Counter/_stylesheets/sub/counter.css": ("of counter.css", "text/css"),
+    "__main__/Page/_css/page.css": ("of page.css", "text/css"),
+    "__main__/Page/_resources/css/own.css": ("of own.css", "text/css"),
+}
+
+UNLISTED = [
+    "__main__/Counter/_stylesheets/secret.css",
+    "__main__/Counter/_stylesheets/sub/../secret.css",
+    "__main__/Counter/_stylesheets/sub/../sub/counter.css",
+    "__main__/Counter/_stylesheets//etc/passwd",
+    "__main__/Counter/_css/sub/counter.css",
+    "__main__/Counter/__doc__/x",
+    "__main__/Counter/_stylesheets/",
+    "__main__/Counter",
+    "__main__/Bare/_stylesheets/secret.css",
+    "__main__/secret/secret.css",
+    "__main__//_stylesheets/secret.css",
+    "/Counter/_stylesheets/sub/counter.css",
+    "never_imported/Counter/_stylesheets/sub/counter.css",
+    "../components.py",
+]
+
+
+def test_of_panels_components_there_are_the_files_that_they_name(tmp_path: Path) -> None:
+    for name in ("counter.bundle.js", "sub/counter.css", "page.css", "own.css", "secret.css"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"of {Path(name).name}")
+    script = tmp_path / "components.py"
+    script.write_text(COMPONENTS)
+    (tmp_path / "never_imported.py").write_text("print('a stranger has imported this')")
+    command, paths = [sys.executable, str(script)], "\n".join([*LISTED, *UNLISTED])
+    run = subprocess.run(command, input=paths, capture_output=True, text=True, check=True)
+    expected = [*(f"{path} {asset}" for path, asset in LISTED.items()), *(f"{path} None" for path in UNLISTED)]
+    assert run.stdout.splitlines() == expected

@@ -1,5 +1,11 @@
 """What the notebooks of the tests are made of."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Frame
+
 LOAD = "%load_ext bokehmount\nfrom bokehmount import show"
 
 POWER = """
@@ -39,3 +45,42 @@ plot.scatter("x", "y", source=source)
 view = show(plot, name="cloud")
 """
 """A figure, whose views share one Document."""
+
+COUNTING = """
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+class Counter(JSComponent):
+    count = param.Integer(default=3)
+    _bundle = "counter.bundle.js"
+    _stylesheets = ["counter.css"]
+
+pn.Column(Counter()).servable()
+"""
+"""A file app of Panel's, with a component whose files, of `write_counter`, are beside it."""
+
+_COUNTER = """
+export default {render({model}) {
+  const button = document.createElement("button")
+  const show = () => { button.textContent = `count ${model.count}` }
+  button.onclick = () => { model.count += 1 }
+  model.on("count", show)
+  show()
+  return button
+}}
+"""
+
+
+def write_counter(folder: Path) -> None:
+    """The files of the component."""
+    (folder / "counter.bundle.js").write_text(_COUNTER)
+    (folder / "counter.css").write_text("button { color: rgb(1, 2, 3); }")
+
+
+def assert_counts(frame: Frame) -> None:
+    """Its script and its style are there."""
+    button = frame.get_by_role("button")
+    button.click()
+    frame.get_by_role("button", name="count 4").wait_for()
+    assert button.evaluate("element => getComputedStyle(element).color") == "rgb(1, 2, 3)"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from .apps import COUNTING, assert_counts, write_counter
 from .driver import Jupyter, Lab, View, eventually, running_jupyter
 
 SLIDERS = Path(__file__).parents[1] / "server_apps" / "apps" / "sliders.py"
@@ -43,3 +44,13 @@ def test_the_running_panel_lists_an_app_of_the_server_and_opens_it(browser: Brow
     eventually("its session to end", lambda: "0 sessions, 0 views" in item.inner_text(), page=lab.page)
     lab.assert_stayed_home()
     lab.close()
+
+
+def test_files_of_the_components_of_an_app_of_the_server_are_found(browser: Browser, tmp_path: Path) -> None:
+    write_counter(tmp_path)
+    (tmp_path / "counting.py").write_text(COUNTING)
+    with running_jupyter(tmp_path / "jupyter", f"--BokehMount.apps=/deep/counting={tmp_path}/counting.py") as server:
+        lab = Lab(browser, server)
+        assert_counts(lab.tab("bokeh/deep/counting").wait_drawn().frame)
+        lab.assert_stayed_home()
+        lab.close()

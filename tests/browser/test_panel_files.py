@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from .apps import LOAD
+from .apps import COUNTING, LOAD, assert_counts, write_counter
 from .conftest import OpenNotebook
 from .driver import Jupyter, Lab, View, eventually
 
@@ -93,6 +93,12 @@ def test_modules_of_panels_extensions_are_found(open_notebook: OpenNotebook, lab
     view.frame.locator("perspective-viewer td").first.wait_for()
     spins = "() => document.body.classList.contains('pn-loading')"
     eventually("the page to say that it is there", lambda: not view.frame.evaluate(spins), page=lab.page)
+
+
+def test_files_of_an_apps_own_components_are_found(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:
+    write_counter(jupyter.work)
+    view = shown(open_notebook, jupyter, "counting.py", COUNTING)
+    assert_counts(view.frame)
 
 
 def test_a_template_of_panel_has_room(open_notebook: OpenNotebook, lab: Lab, jupyter: Jupyter) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from functools import partial
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,28 @@ def test_panel_is_told_of_each_session_of_a_function() -> None:
         client = running.pull(session_id="one")
         client.close()
     assert told == ["one"]
+
+
+COMPONENT = """
+from panel.custom import JSComponent
+
+class Counter(JSComponent):
+    _bundle = "counter.bundle.js"
+"""
+
+
+@theirs
+def test_files_of_panels_components_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "component_of_a_test.py").write_text(COMPONENT)
+    (tmp_path / "counter.bundle.js").write_text("export default {}")
+    monkeypatch.syspath_prepend(tmp_path)
+    import_module("component_of_a_test")
+    with serving({"/app": app("sliders.py")}, prefix="x") as running:
+        below = f"{running.url}/components/component_of_a_test/Counter/_bundle_path"
+        found = requests.get(f"{below}/counter.bundle.js", timeout=20)
+        assert (found.status_code, found.text) == (200, "export default {}")
+        assert found.headers["Content-Type"] == "text/javascript"
+        assert requests.get(f"{below}/component_of_a_test.py", timeout=20).status_code == 404
 
 
 @theirs

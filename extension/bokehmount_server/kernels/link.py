@@ -238,7 +238,8 @@ class KernelLink:
         asset = self._cache.get(installation, path)
         if asset is None:
             asset = _asset(await self.ask("asset", path=path))
-            if asset is not None and not path.startswith("extensions/"):  # those are the kernel's own, and may differ
+            # those are the kernel's own, and may differ
+            if asset is not None and not path.startswith(("extensions/", "components/")):
                 self._cache.put(installation, path, asset)
         return asset
 

@@ -35,6 +35,7 @@ from bokehmount.errors import (
 )
 from bokehmount.fragments import Writes
 from bokehmount.frames import Assembler
+from bokehmount.kernel import link_end
 from bokehmount.kernel.link_end import LinkEnd, hello
 from bokehmount.kernel.shortcut import Loans
 from bokehmount.link.messages import (
@@ -633,6 +634,16 @@ async def test_the_kernels_files_are_asked_for_once(rig: Rig) -> None:
     assert await rig.link.asset("js/bokeh.min.js") is asset
     other = KernelLink("k2", rig.link.info, rig.cache, rig.listener)
     assert await other.asset("js/bokeh.min.js") is asset, "kernels of one installation share it"
+
+
+@linked
+async def test_files_that_may_differ_between_kernels_are_asked_for_each_time(rig: Rig) -> None:
+    for path in ("extensions/panel/panel.min.js", "components/__main__/Counter/_stylesheets/counter.css"):
+        with pytest.MonkeyPatch.context() as patch:
+            for content in (b"one", b"another"):
+                patch.setattr(link_end, "read_asset", lambda _, content=content: Asset(content, "text/css", "1"))
+                found = await rig.link.asset(path)
+                assert found is not None and found.content == content, path
 
 
 @linked
