@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 
 from bokeh.core.validation import check_integrity, process_validation_issues
 from bokeh.document import Document
@@ -19,9 +19,14 @@ __all__ = ("quickly_validated",)
 
 @contextmanager
 def quickly_validated(document: Document) -> Iterator[None]:
-    """In this block ``document.validate()`` is ours."""
+    """In this block ``document.validate()`` is ours, and done once, however often a library asks for it."""
     own = vars(document)
-    own["validate"] = partial(_validate, document)
+
+    def once() -> None:
+        own["validate"] = lambda: None
+        _validate(document)
+
+    own["validate"] = once
     try:
         yield
     finally:

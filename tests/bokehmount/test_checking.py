@@ -99,6 +99,16 @@ def test_a_warning_may_be_silenced(caplog: pytest.LogCaptureFixture) -> None:
     assert any(str(MISSING_RENDERERS.code) in text for text in said(warned, caplog, quickly=True))
 
 
+def test_the_same_is_not_said_twice(caplog: pytest.LogCaptureFixture) -> None:
+    document = Document()
+    warned(document)
+    with quickly_validated(document):
+        document.validate()
+        once = len(caplog.records)
+        document.validate()
+    assert len(caplog.records) == once > 0
+
+
 def test_afterwards_the_document_validates_as_ever(caplog: pytest.LogCaptureFixture) -> None:
     document = Document()
     with quickly_validated(document):
