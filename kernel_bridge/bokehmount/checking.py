@@ -6,27 +6,31 @@ roots share is checked, and told of, once for each of them there, and once here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
 
 from bokeh.core.validation import check_integrity, process_validation_issues
 from bokeh.document import Document
 from bokeh.model import Model
 
-__all__ = ("quickly_validated",)
+__all__ = ("not_validated", "quickly_validated")
+
+
+def quickly_validated(document: Document) -> AbstractContextManager[None]:
+    """In this block ``document.validate()`` is ours."""
+    return _validated_by(document, partial(_validate, document))
+
+
+def not_validated(document: Document) -> AbstractContextManager[None]:
+    """In this block ``document.validate()`` does nothing: it was done, and a library asks for it again."""
+    return _validated_by(document, lambda: None)
 
 
 @contextmanager
-def quickly_validated(document: Document) -> Iterator[None]:
-    """In this block ``document.validate()`` is ours, and done once, however often a library asks for it."""
+def _validated_by(document: Document, validate: Callable[[], None]) -> Iterator[None]:
     own = vars(document)
-
-    def once() -> None:
-        own["validate"] = lambda: None
-        _validate(document)
-
-    own["validate"] = once
+    own["validate"] = validate
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from bokeh.document import Document
 from bokeh.util.token import get_token_payload
 
 from .applications import tell_panel
-from .checking import quickly_validated
+from .checking import not_validated, quickly_validated
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
 from .putting_back import CurdocPutBack, filled, io_put_back
@@ -364,9 +364,11 @@ class ApplicationContext:
         except CALLBACK_ERRORS as error:
             self._hook_raised(error, "session created hook")
         try:
-            with self.stage.entered(), io_put_back(), filled(document), quickly_validated(document):
-                application.initialize_document(document)
-                tell_panel(application, document)
+            with self.stage.entered(), io_put_back(), filled(document):
+                with quickly_validated(document):
+                    application.initialize_document(document)
+                with not_validated(document):
+                    tell_panel(application, document)
             raise_failures(application)
         except CALLBACK_ERRORS as error:
             failure = self._not_made(error, lifecycle)

@@ -14,7 +14,7 @@ from bokeh.document.events import DocumentPatchedEvent, TitleChangedEvent
 from bokeh.server.callbacks import PeriodicCallback
 
 from .errors import ProtocolError
-from .pictures import check_pictures
+from .pictures import check_definitions
 from .serializing import serialized
 from .settling import Key
 from .wire import Message, dumps, plain
@@ -51,7 +51,7 @@ def replace(document: Document, message: Message) -> None:
     """
     if "doc" not in message.content:
         raise ProtocolError(f"{message.msgtype} without a 'doc'")
-    check_pictures(nodes(message.content), lambda _: None)
+    check_definitions(nodes(message.content))
     document.replace_with_json(Serialized(message.content["doc"], list(message.buffers)))
 
 

@@ -1,13 +1,14 @@
 """Has browsers name no files for pictures: Bokeh would read them where the app runs, and send them to every view.
 
 A property of Bokeh's kind ``Image``, such as the icon of a tool, takes the name of a file.  That is meant for the app's
-own code, and any message from a browser could have it too.  No I/O.
+own code, and any message from a browser could have it too.  What a message defines is looked at before it is decoded,
+since decoding sets it, and what it changes afterwards, since a change can be written in several ways.  No I/O.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -18,64 +19,62 @@ from bokeh.core.property.bases import Property
 
 from .errors import ProtocolError
 
-__all__ = ("check_pictures",)
+__all__ = ("check_change", "check_definitions")
 
 _IMAGE: Final[Any] = visual.Image
 
-_NO_FILE: Final = re.compile(r"(data|https?):.*|--[\w-]+|\.[A-Za-z_][\w-]*", re.DOTALL)
-"""URLs, and the CSS variables and classes that an icon may be."""
+_NO_FILE: Final = re.compile(r"(data:|https?://).*|--[\w-]+", re.DOTALL)
+"""URLs, and the CSS variables that an icon may be; a CSS class, ``.name``, is spelled as some files are."""
 
 
-def check_pictures(nodes: Iterable[dict[Any, Any]], class_of: Callable[[Any], type[HasProps] | None]) -> None:
-    """Look through what a browser has sent.
+def check_definitions(nodes: Iterable[dict[Any, Any]]) -> None:
+    """Look at the models that a message brings.
 
     Args:
         nodes: each JSON object in it
-        class_of: the class of the model that has an id, if there is one
 
     Raises:
-        ProtocolError: it has a file's name for a picture
+        ProtocolError: one has a file's name for a picture
     """
     for node in nodes:
         match node:
             case {"type": "object", "name": str(name), "attributes": dict(attributes)}:
                 cls = HasProps.model_class_reverse_map.get(name)
-            case {"kind": "ModelChanged", "model": {"id": str(identity)}, "attr": str(attr), "new": value}:
-                cls, attributes = class_of(identity), {attr: value}
-            case _:
-                continue
-        if cls is not None:
-            for attr in attributes.keys() & _pictures(cls):
-                _check(f"{cls.__name__}.{attr}", attributes[attr])
+                for attr in attributes.keys() & _pictures(cls):
+                    _check(cls, attr, attributes[attr])
 
 
-def _check(what: str, value: Any) -> None:
-    for text in _texts(value):
-        if text not in ToolIcon and not _NO_FILE.fullmatch(text):
-            raise ProtocolError(
-                f"{what} = {text[:200]!r}: only the app itself may name a file; from elsewhere a picture is a data: or "
-                "http: URL, or an icon's name, CSS class or variable"
-            )
+def check_change(event: Any) -> None:
+    """Look at a decoded event; raises as `check_definitions` does."""
+    match event:
+        case {"model": HasProps() as model, "attr": str(attr)} if attr in _pictures(type(model)):
+            _check(type(model), attr, [event.get("new"), event.get("data")])
+
+
+def _check(cls: type[HasProps] | None, attr: str, value: Any) -> None:
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case str(text) if text not in ToolIcon and not _NO_FILE.fullmatch(text):
+                raise ProtocolError(
+                    f"{cls and cls.__name__}.{attr} = {text[:200]!r}: only the app itself may name a file or a CSS "
+                    "class; from elsewhere a picture is a data:, http: or https: URL, or an icon's name or CSS variable"
+                )
+            case dict(inner):
+                todo.extend(inner.values())
+            case list(inner):
+                todo.extend(inner)
 
 
 @cache
-def _pictures(cls: type[HasProps]) -> frozenset[str]:
+def _pictures(cls: type[HasProps] | None) -> frozenset[str]:
     """The properties that may be pictures, and other names of these."""
+    if cls is None:
+        return frozenset()
     kinds = {descriptor.name: descriptor.property for descriptor in cls.descriptors()}
     names = {name for name, kind in kinds.items() if _may_be_picture(kind)}
-    return frozenset(name for name, kind in kinds.items() if {name, getattr(kind, "aliased_name", name)} & names)
+    return frozenset(name for name, kind in kinds.items() if getattr(kind, "aliased_name", name) in names)
 
 
 def _may_be_picture(kind: Property[Any]) -> bool:
     return isinstance(kind, _IMAGE) or any(map(_may_be_picture, getattr(kind, "type_params", ())))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            yield from _texts([*value.values()])
-        case list():
-            for item in value:
-                yield from _texts(item)

@@ -39,7 +39,7 @@ from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
 from .outbox import Outbox
-from .pictures import check_pictures
+from .pictures import check_change, check_definitions
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .settling import Key, Settling
@@ -362,8 +362,7 @@ class ServerSession:
         document = self._document
         nodes = list(documents.nodes(message.content))
         known = [model for node in nodes if "id" in node and (model := document.models.get_by_id(node["id"]))]
-        classes = {model.id: type(model) for model in known}
-        check_pictures(nodes, classes.get)
+        check_definitions(nodes)
         deserializer = Deserializer(known, setter=self._as_setter)
         try:
             patch = deserializer.deserialize(message.payload)
@@ -379,6 +378,7 @@ class ServerSession:
         failure: Exception | None = None
         for event in patch["events"]:
             try:
+                check_change(event)
                 DocumentPatchedEvent.handle_event(document, event, self._as_setter)
             except Exception as error:
                 failure = failure or error

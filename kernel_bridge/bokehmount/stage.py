@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
-
-import bokeh
 
 __all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
 
@@ -25,7 +24,9 @@ CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
 """The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
 
 _OURS = str(Path(__file__).resolve().parent)
-_BOKEHS = str(Path(bokeh.__file__).resolve().parent)
+_BOKEHS: Final = frozenset(("", "bokeh", "bokehmount", "bokehmount_server"))
+_CALLED: Final = sys.stdlib_module_names | {"numpy", "PIL"}
+"""Packages that raise for whoever calls them, such as Bokeh where it decodes what was sent."""
 
 
 class BrokenOff(KeyboardInterrupt):
@@ -56,10 +57,12 @@ class LogStage:
 
 def is_bokehs(error: BaseException) -> bool:
     """Whether Bokeh or we raised it, as of what a browser has sent; else what it says is of the app and its server."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None:
-        frames = frames.tb_next
-    return frames is None or frames.tb_frame.f_code.co_filename.startswith((_OURS, _BOKEHS))
+    raiser = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _CALLED:
+            raiser = package
+    return raiser in _BOKEHS
 
 
 def user_traceback(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 from bokeh.settings import settings
 
-from bokehmount.checking import quickly_validated
+from bokehmount.checking import not_validated, quickly_validated
 
 App = Callable[[Document], None]
 
@@ -99,14 +99,20 @@ def test_a_warning_may_be_silenced(caplog: pytest.LogCaptureFixture) -> None:
     assert any(str(MISSING_RENDERERS.code) in text for text in said(warned, caplog, quickly=True))
 
 
-def test_the_same_is_not_said_twice(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_an_app_checks_too_early_is_checked_again(caplog: pytest.LogCaptureFixture) -> None:
+    def early(document: Document) -> None:
+        document.validate()
+        warned(document)
+
+    assert said(early, caplog, quickly=True) == said(early, caplog, quickly=False) != []
+
+
+def test_a_library_that_asks_again_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
     document = Document()
     warned(document)
-    with quickly_validated(document):
+    with not_validated(document):
         document.validate()
-        once = len(caplog.records)
-        document.validate()
-    assert len(caplog.records) == once > 0
+    assert caplog.records == []
 
 
 def test_afterwards_the_document_validates_as_ever(caplog: pytest.LogCaptureFixture) -> None:

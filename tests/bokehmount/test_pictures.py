@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bokeh.plotting import figure
 
 from bokehmount import documents
 from bokehmount.errors import ProtocolError
-from bokehmount.pictures import check_pictures
+from bokehmount.pictures import check_change, check_definitions
 from bokehmount.session import ServerSession
 from bokehmount.wire import Message, MessageType
 
@@ -72,6 +73,40 @@ def test_nor_for_a_new_model(secret: str) -> None:
     assert tool.tags == []
 
 
+def as_a_map(tool: CustomAction, secret: str) -> list[Any]:
+    entries = [["kind", "ModelChanged"], ["model", {"id": tool.id}], ["attr", "icon"], ["new", secret]]
+    return [{"type": "map", "entries": entries}]
+
+
+def of_a_model_that_it_brings(tool: CustomAction, secret: str) -> list[Any]:
+    new = {"type": "object", "name": "CustomAction", "id": "new"}
+    return [
+        {"kind": "ModelChanged", "model": {"id": tool.id}, "attr": "tags", "new": [new]},
+        {"kind": "ModelChanged", "model": {"id": "new"}, "attr": "icon", "new": secret},
+    ]
+
+
+def of_a_model_that_it_defines_there(tool: CustomAction, secret: str) -> list[Any]:
+    new = {"type": "object", "name": "CustomAction", "id": "new"}
+    return [
+        {"kind": "ModelChanged", "model": new, "attr": "icon", "new": secret},
+        {"kind": "ModelChanged", "model": {"id": tool.id}, "attr": "tags", "new": [{"id": "new"}]},
+    ]
+
+
+def as_columns(tool: CustomAction, secret: str) -> list[Any]:
+    return [{"kind": "ColumnDataChanged", "model": {"id": tool.id}, "attr": "icon", "data": secret}]
+
+
+@pytest.mark.parametrize("events", [as_a_map, of_a_model_that_it_brings, of_a_model_that_it_defines_there, as_columns])
+def test_nor_for_a_change_that_is_written_in_another_way(
+    events: Callable[[CustomAction, str], list[Any]], secret: str
+) -> None:
+    tool = CustomAction()
+    assert "only the app itself may name a file" in tried({"events": events(tool, secret)}, tool)
+    assert tool.icon is None and all(new.icon is None for new in tool.tags)
+
+
 def test_nor_for_a_new_root(secret: str) -> None:
     event = {"kind": "RootAdded", "model": defined(secret)}
     assert "only the app itself may name a file" in tried({"events": [event]}, CustomAction())
@@ -88,37 +123,51 @@ def test_whether_a_file_exists_is_not_told(secret: str) -> None:
     assert there.replace("secret", "nothin") == nowhere
 
 
-@pytest.mark.parametrize(
-    "icon", ["data:image/png;base64,AA==", "https://h/i.png", "box_zoom", "--icon", ".my-icon", None]
-)
+@pytest.mark.parametrize("icon", ["data:image/png;base64,AA==", "https://h/i.png", "box_zoom", "--icon", None])
 def test_all_else_that_an_icon_may_be_is_taken(icon: str | None) -> None:
     tool = CustomAction(icon="pan")
     assert "ERROR" not in tried(changed(tool, icon), tool) and tool.icon == icon
 
 
-@pytest.mark.parametrize("icon", ["secret.svg", "./x", "../x", ".x.svg", "/etc/passwd", "C:\\x", "file", "--/x", "a\n"])
+@pytest.mark.parametrize(
+    "icon", ["secret.svg", "./x", ".env", ".x.svg", "/etc/passwd", "C:\\x", "file", "--/x", "a\n", "http:x"]
+)
 def test_what_may_be_a_file_is_refused_wherever_it_stands(icon: str) -> None:
     with pytest.raises(ProtocolError, match=r"CustomAction\.icon"):
-        check_pictures(documents.nodes({"deep": [[defined([{"x": icon}])]]}), lambda _: None)
+        check_definitions(documents.nodes({"deep": [[defined([{"x": icon}])]]}))
 
 
 def test_the_class_of_a_model_that_is_there_says_what_is_a_picture() -> None:
-    node = {"kind": "ModelChanged", "model": {"id": "m"}, "attr": "icon", "new": "/a/file"}
     with pytest.raises(ProtocolError, match=r"BoxZoomTool\.icon"):
-        check_pictures([node], {"m": BoxZoomTool}.get)
+        check_change({"model": BoxZoomTool(), "attr": "icon", "new": "/a/file"})
+    check_change({"model": BoxZoomTool(), "attr": "description", "new": "/a/file"})
 
 
 def test_the_apps_own_code_may_name_one(secret: str) -> None:
     assert "secret" in str(CustomAction(icon=secret).icon)
 
 
+def test_depth_is_no_trouble() -> None:
+    deep: Any = ["pan"]
+    for _ in range(5_000):
+        deep = [deep]
+    check_definitions([defined(deep)])
+
+
 def test_what_makes_no_sense_is_left_to_others() -> None:
-    nodes: list[dict[Any, Any]] = [
-        {"type": "object", "name": 5, "attributes": {"icon": "/x"}},
-        {"type": "object", "name": "NoSuchModel", "attributes": {"icon": "/x"}},
-        {"type": "object", "name": "CustomAction", "attributes": ["icon"]},
-        {"kind": "ModelChanged", "model": {"id": ["m"]}, "attr": "icon", "new": "/x"},
-        {"kind": "ModelChanged", "model": None, "attr": "icon", "new": "/x"},
-        {"kind": "ModelChanged", "model": {"id": "gone"}, "attr": "icon", "new": "/x"},
+    check_definitions(
+        [
+            {"type": "object", "name": 5, "attributes": {"icon": "/x"}},
+            {"type": "object", "name": "NoSuchModel", "attributes": {"icon": "/x"}},
+            {"type": "object", "name": "CustomAction", "attributes": ["icon"]},
+        ]
+    )
+    events: list[Any] = [
+        {"model": ["m"], "attr": "icon", "new": "/x"},
+        {"model": BoxZoomTool(), "attr": 5},
+        {},
+        [],
+        None,
     ]
-    check_pictures(nodes, lambda _: None)
+    for event in events:
+        check_change(event)

@@ -272,6 +272,17 @@ class Limited(DataModel):
 
 
 @lived
+async def test_what_can_not_be_decoded_is_told_to_its_sender_and_not_the_app(rig: Rig) -> None:
+    sender = rig.browser()
+    for data in ("AAAA", "A"):  # no gzip, no base64: the standard library raises
+        new = {"type": "bytes", "data": data}
+        sender.send(patch({"kind": "ModelChanged", "model": rig.slider.ref, "attr": "tags", "new": [new]}))
+    sender.outlet.pass_on()
+    assert sender.answers[-2:] == ["ERROR", "ERROR"] and rig.stage.errors == []
+    assert all("the app" not in message.content["text"] for message in sender.heard[-2:])
+
+
+@lived
 async def test_what_an_apps_own_check_raises_is_for_the_app_and_not_for_whoever_sent_the_value(rig: Rig) -> None:
     limited = Limited(name="limited")
     rig.document.add_root(limited)
