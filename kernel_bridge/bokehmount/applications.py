@@ -81,13 +81,21 @@ def why_no_app(function: Callable[..., Any]) -> str | None:
     Returns:
         what the function is, in words that go on after its name
     """
-    if inspect.isbuiltin(function) and (function.__module__ or "builtins") in sys.stdlib_module_names:
+    if inspect.isbuiltin(function) and _module_of(function) in sys.stdlib_module_names:
         return "is Python's own, and puts nothing into a Document"
     if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
         return "is async: an app is an ordinary function; its callbacks may be async"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return "is a generator, which does nothing when it is called: an app is a function without yield"
     return None
+
+
+def _module_of(function: Any) -> str:
+    """Where a function written in C is from; a method has no module of its own, but its class has."""
+    if function.__module__ is not None:
+        return str(function.__module__)
+    bound = function.__self__
+    return (bound if isinstance(bound, type) else type(bound)).__module__
 
 
 def _made(handler: Callable[..., Handler], path: Path) -> Application:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from bokehmount.applications import why_no_app
 
 MADE = """\
 import sys
@@ -72,3 +77,12 @@ application_with(FunctionHandler(lambda doc: doc.add_root(Column()))).create_doc
 def test_no_word_is_said_of_panels_empty_layouts() -> None:
     run = subprocess.run([sys.executable, "-c", EMPTY], check=True, capture_output=True, text=True)
     assert run.stderr == ""
+
+
+def test_methods_written_in_c_are_pythons_own_only_where_their_class_is() -> None:
+    assert [].append.__module__ is None and np.zeros(1).dot.__module__ is None
+    owned: list[Callable[..., Any]] = [[].append, dict.fromkeys, str.maketrans, print]
+    for own in owned:
+        assert "is Python's own" in (why_no_app(own) or "")
+    for foreign in (np.zeros(1).dot, np.float64.fromhex):
+        assert why_no_app(foreign) is None
