@@ -23,8 +23,9 @@ class MainGate:
     Args:
         main: the main thread's loop
         watch: a loop that runs also while the main thread is busy
-        tell: called with True when work has waited for too long, with False when all that waited is done; on any of
-            the two threads
+        tell: called with True when work has waited for too long, with False when the last of what waited was called,
+            though a task that it started may go on; on any of the two threads, but never on both at once, and the last
+            that it is told is what is so
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class MainGate:
         self._since = 0.0
         self._looking = False
         self.busy = False
+        self._told = False
+        self._telling = False
 
     def run(self, work: Callable[[], object]) -> None:
         """Have a function called on the main thread; on that thread, call it.  Safe on any thread."""
@@ -67,10 +70,8 @@ class MainGate:
             work()
         finally:
             with self._mutex:
-                freed = self.busy and not self._waiting
-                self.busy = self.busy and not freed
-            if freed:
-                self._tell(False)
+                self.busy = self.busy and self._waiting > 0
+            self._tell_changes()
 
     def _look(self) -> None:
         with self._mutex:
@@ -78,8 +79,19 @@ class MainGate:
             if not self._waiting:
                 self._looking = False
                 return
-            became_busy = waited >= PATIENCE and not self.busy
-            self.busy = self.busy or became_busy
-        if became_busy:
-            self._tell(True)
+            self.busy = self.busy or waited >= PATIENCE
+        self._tell_changes()
         self._watch.call_later(max(0.05, PATIENCE - waited), self._look)
+
+    def _tell_changes(self) -> None:
+        """Tell until what was told is so; where the other thread is telling, it does: none waits for the other."""
+        while True:
+            with self._mutex:
+                if self._telling or self._told == self.busy:
+                    return
+                self._telling, self._told = True, self.busy
+            try:
+                self._tell(self._told)
+            finally:
+                with self._mutex:
+                    self._telling = False

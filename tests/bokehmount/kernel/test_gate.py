@@ -100,6 +100,26 @@ def test_it_is_busy_until_the_last_of_what_waited_is_done() -> None:
         asyncio.run(main(watch))
 
 
+def test_what_is_told_last_is_so_also_where_the_other_thread_is_still_telling() -> None:
+    async def main(watch: asyncio.AbstractEventLoop) -> None:
+        told: list[bool] = []
+        done: list[str] = []
+
+        def tell(busy: bool) -> None:
+            if busy:
+                time.sleep(0.3)
+            told.append(busy)
+
+        entrance = MainGate(asyncio.get_running_loop(), watch, tell)
+        watch.call_soon_threadsafe(entrance.run, lambda: done.append("work"))
+        time.sleep(0.2)  # a cell that ends while the other thread tells that it runs
+        await until(lambda: done == ["work"] and len(told) == 2, "all to be told")
+        assert told == [True, False] and not entrance.busy
+
+    with mock.patch.object(gate, "PATIENCE", 0.05), watching() as watch:
+        asyncio.run(main(watch))
+
+
 def test_a_main_thread_that_is_busy_without_work_of_ours_is_nobodys_business() -> None:
     async def main(watch: asyncio.AbstractEventLoop) -> None:
         told: list[bool] = []
