@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 from bokeh.document import Document
+from bokeh.document.events import DocumentChangedEvent
 from bokeh.io import notebook
 from bokeh.model import Model
 
@@ -38,15 +41,31 @@ def _show_doc(obj: Any, state: Any, notebook_handle: Any = None) -> Any:
         return notebook.show_doc(obj, state, notebook_handle)
 
     def follow(handle: Any) -> None:  # what push_notebook pushes
+        dispatch = _dispatch_to(ref(handle))
         for document in live:
-            document.callbacks.on_change_dispatch_to(handle)
+            document.callbacks.on_change(dispatch)
 
+    # what show_doc needs of a state: a Document that has the object, and whose changes the handle may be told
     callbacks = SimpleNamespace(on_change_dispatch_to=follow)
     shown_from: Any = SimpleNamespace(document=SimpleNamespace(roots=[obj], callbacks=callbacks))
     handle: Any = notebook.show_doc(obj, shown_from, notebook_handle)
     if handle is not None:
         state.last_comms_handle = handle
     return handle
+
+
+def _dispatch_to(handle: ref[Any]) -> Callable[[DocumentChangedEvent], None]:
+    """A callback of Documents that ends with the handle: one that nobody can push would gather changes for ever."""
+
+    def dispatch(event: DocumentChangedEvent) -> None:
+        receiver = handle()
+        if receiver is not None:
+            event.dispatch(receiver)
+            return
+        with suppress(KeyError):  # a callback that ran before this one made a change too
+            event.document.callbacks.remove_on_change(dispatch)
+
+    return dispatch
 
 
 def _sessions_with(obj: Any) -> set[Document]:
