@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from bokeh.core.templates import FILE
@@ -75,9 +76,14 @@ def component_file(path: str) -> Path | None:
     Returns:
         the file, or None where it is none that the class names; no module is imported to find out
     """
-    module, _, rest = path.partition("/")
-    component = getattr(sys.modules.get(module), rest.partition("/")[0], None)
-    if "panel.io.resources" not in sys.modules or not isinstance(component, type):
+    if "panel.io.resources" not in sys.modules:
+        return None
+    name_of_module, _, rest = path.partition("/")
+    module = sys.modules.get(name_of_module)
+    if not isinstance(module, ModuleType):
+        return None
+    component = vars(module).get(rest.partition("/")[0])  # no getattr: a module's own __getattr__ may import or raise
+    if not isinstance(component, type):
         return None
     from panel.io.resources import COMPONENT_PATH, component_resource_path, resolve_custom_path
     from param import Parameterized

@@ -161,6 +161,10 @@ class Bare:
     _stylesheets = ["secret.css"]
 
 secret = "secret.css"
+
+def __getattr__(name):
+    raise RuntimeError(f"a stranger has asked for {name}")
+
 for path in sys.stdin.read().split():
     asset = read_asset(f"components/{path}")
     print(path, None if asset is None else (asset.content.decode(), asset.content_type))
@@ -184,6 +188,7 @@ UNLISTED = [
     "__main__/Counter",
     "__main__/Bare/_stylesheets/secret.css",
     "__main__/secret/secret.css",
+    "__main__/Missing/_stylesheets/secret.css",
     "__main__//_stylesheets/secret.css",
     "/Counter/_stylesheets/sub/counter.css",
     "never_imported/Counter/_stylesheets/sub/counter.css",
