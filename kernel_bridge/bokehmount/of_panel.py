@@ -90,9 +90,11 @@ def component_file(path: str) -> Path | None:
 
     if not issubclass(component, Parameterized):
         return None
+    asked = f"/{COMPONENT_PATH}{path}"
     for attribute, name in _listed(component):
         file = resolve_custom_path(component, name)
-        if file is not None and component_resource_path(component, attribute, name) == COMPONENT_PATH + path:
+        # it begins with the way to the root from the page of whichever session runs now
+        if file is not None and f"/{component_resource_path(component, attribute, name)}".endswith(asked):
             return Path(file)
     return None
 

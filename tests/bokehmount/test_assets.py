@@ -144,6 +144,8 @@ def test_what_an_app_serves_is_not_kept_in_memory(app: Path) -> None:
 COMPONENTS = """\
 import sys
 from pathlib import Path
+from bokeh.document import Document
+from panel import state
 from panel.custom import JSComponent
 from panel.reactive import ReactiveHTML
 from panel.template import VanillaTemplate
@@ -154,7 +156,7 @@ class Counter(JSComponent):
     _stylesheets = ["sub/counter.css", ".a { color: teal }"]
 
 class Page(VanillaTemplate):
-    _css = [Path(__file__).parent / "page.css"]
+    _css = [Path(__file__).parent / "components/page.css"]
     _resources = {"css": {"own": "own.css"}}
 
 class Bare:
@@ -165,6 +167,9 @@ secret = "secret.css"
 def __getattr__(name):
     raise RuntimeError(f"a stranger has asked for {name}")
 
+document = state.curdoc = Document()
+state.rel_path = sys.argv[1]
+assert state.rel_path == sys.argv[1]
 for path in sys.stdin.read().split():
     asset = read_asset(f"components/{path}")
     print(path, None if asset is None else (asset.content.decode(), asset.content_type))
@@ -173,7 +178,7 @@ for path in sys.stdin.read().split():
 LISTED = {
     "__main__/Counter/_bundle_path/counter.bundle.js": ("of counter.bundle.js", "text/javascript"),
     "__main__/Counter/_stylesheets/sub/counter.css": ("of counter.css", "text/css"),
-    "__main__/Page/_css/page.css": ("of page.css", "text/css"),
+    "__main__/Page/_css/components/page.css": ("of page.css", "text/css"),
     "__main__/Page/_resources/css/own.css": ("of own.css", "text/css"),
 }
 
@@ -196,14 +201,16 @@ UNLISTED = [
 ]
 
 
-def test_of_panels_components_there_are_the_files_that_they_name(tmp_path: Path) -> None:
-    for name in ("counter.bundle.js", "sub/counter.css", "page.css", "own.css", "secret.css"):
+@pytest.mark.parametrize("way", ["", "../..", "https://proxy/components"])
+def test_of_panels_components_there_are_the_files_that_they_name(tmp_path: Path, way: str) -> None:
+    """Whichever way leads to the root from the page of a session that is at work meanwhile."""
+    for name in ("counter.bundle.js", "sub/counter.css", "components/page.css", "own.css", "secret.css"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"of {Path(name).name}")
     script = tmp_path / "components.py"
     script.write_text(COMPONENTS)
     (tmp_path / "never_imported.py").write_text("print('a stranger has imported this')")
-    command, paths = [sys.executable, str(script)], "\n".join([*LISTED, *UNLISTED])
+    command, paths = [sys.executable, str(script), way], "\n".join([*LISTED, *UNLISTED])
     run = subprocess.run(command, input=paths, capture_output=True, text=True, check=True)
     expected = [*(f"{path} {asset}" for path, asset in LISTED.items()), *(f"{path} None" for path in UNLISTED)]
     assert run.stdout.splitlines() == expected
