@@ -9,6 +9,9 @@ export const VIEW_MIME = 'application/vnd.bokehmount.view.v1+json';
 export const HOW_TO_ENABLE =
   "enable it with 'jupyter server extension enable bokehmount' in the environment of the Jupyter server, and restart that server";
 
+/** How many characters of a page's title a view says. */
+const LONGEST_TITLE = 200;
+
 /** One place in a notebook that shows a kernel-hosted app. */
 export interface IView {
   readonly kernelId: string;
@@ -95,7 +98,7 @@ export function readPageMessage(data: unknown): PageMessage | null {
     return { type: 'state', state: data.state };
   }
   if (data.type === 'bokehmount:title' && typeof data.title === 'string' && data.title) {
-    return { type: 'title', title: data.title };
+    return { type: 'title', title: data.title.slice(0, LONGEST_TITLE) };
   }
   return null;
 }

@@ -144,6 +144,7 @@ class View extends Widget implements IRenderMime.IRenderer {
       link.setAttribute('aria-label', `Open in a tab: ${words}`);
       frame.title = `Bokeh app ${words}`;
     };
+    this._title = view.title;
     this._entitle(view.title);
     this._pageTitle = null;
     this._frame = frame;
@@ -200,6 +201,10 @@ class View extends Widget implements IRenderMime.IRenderer {
     this._heard = true;
     window.clearTimeout(this._silence);
     if (message.type === 'page') {
+      if (message.session !== this._session) {
+        this._pageTitle = null; // what another page is called first says nothing of this one
+        this._entitle(this._title);
+      }
       this._session = message.session;
       this._letGo();
       return;
@@ -261,6 +266,8 @@ class View extends Widget implements IRenderMime.IRenderer {
   private _status: HTMLElement | null = null;
   /** Begins a new session. */
   private _url = '';
+  /** What its cell calls the view. */
+  private _title = '';
   private _entitle: (words: string) => void = () => undefined;
   /** What the page in the frame was called when it was last heard of. */
   private _pageTitle: string | null = null;
