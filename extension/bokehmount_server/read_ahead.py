@@ -3,7 +3,9 @@
 Each piece that a stream is asked for costs a future, and as the stream watches its socket only while it is asked, each
 message also costs two changes of what the loop watches.  And of a plain frame that has come from its first byte to its
 last, Tornado is asked nothing at all: masked text or bytes that are a message by themselves (RFC 6455, section 5.2),
-which is what browsers send.  All other frames are Tornado's to read and to judge.
+which is what browsers send.  They are taken where the stream reads its socket, and are gone before it looks for what
+it was asked for: no future, and no turn of the loop, lies between a message and who takes it.  All other frames are
+Tornado's to read and to judge.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 
 __all__ = ("ReadAhead",)
 
@@ -75,7 +77,9 @@ class ReadAhead:
     async def _begin(self) -> None:
         """Take what is plain, until a frame begins that Tornado has to read."""
         while True:
-            if len(self._ahead) - self._place < 2:
+            if self._place == len(self._ahead) and not self._is_tornados:
+                await self._listen()
+            elif len(self._ahead) - self._place < 2:
                 await self._gulp()
             elif self._is_tornados or self.take is None or not self._take_plain(self.take):
                 break
@@ -89,6 +93,31 @@ class ReadAhead:
             self._is_tornados = not first & _FIN
         elif opcode == _CLOSE:
             self._is_tornados = True
+
+    async def _listen(self) -> None:
+        """Take what is plain as it comes, until something comes that is not, or ends in the middle."""
+        if isinstance(self.stream, SSLIOStream):  # what it has decrypted no loop can see, so it has to read all
+            await self._gulp()
+            return
+        self.stream.read_from_fd = self._read_plain  # type: ignore[method-assign]  # what a stream reads by
+        try:
+            await self._gulp()
+        finally:
+            del self.stream.read_from_fd
+        if self.is_held_up():
+            await self._wait()
+
+    def _read_plain(self, buf: bytearray | memoryview) -> int | None:
+        """Read the socket, and give the stream what is left: like `IOStream.read_from_fd`, and None for nothing."""
+        count = type(self.stream).read_from_fd(self.stream, buf)
+        if not count or self.take is None or self.is_held_up():
+            return count
+        self._ahead, self._place, self._taken = bytes(memoryview(buf)[:count]), 0, 0
+        while count - self._place >= 2 and self._taken < _TURN and self._take_plain(self.take):
+            pass
+        rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
+        buf[: len(rest)] = rest
+        return len(rest) or None
 
     def _take_plain(self, take: Callable[[str | bytes], None]) -> bool:
         """Whether a plain frame, all of it, was next."""

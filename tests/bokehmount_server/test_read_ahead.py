@@ -239,6 +239,30 @@ def test_plain_frames_are_none_of_tornados() -> None:
     asyncio.run(main())
 
 
+def test_a_message_is_taken_in_the_turn_in_which_it_comes_and_a_cut_one_when_it_is_whole() -> None:
+    async def main() -> None:
+        with streams() as (ahead, other, taken):
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0)
+            for place in range(3):
+                send = other.socket.send
+                send(frame(FIN | TEXT, b"whole") + frame(FIN | TEXT, b"and half")[:9])
+                for _ in ("the loop looks at its sockets", "and hands over what came"):
+                    await asyncio.sleep(0)
+                assert taken == ["whole"] * (place + 1) and not reading.done()
+                send(frame(FIN | TEXT, b"and half")[9:])
+                assert await reading == bytes((FIN | TEXT, MASKED | 8)), "that one is Tornado's"
+                assert len(await ahead.read_bytes(4)) + len(await ahead.read_bytes(8)) == 12
+                reading = asyncio.ensure_future(ahead.read_bytes(2))
+                await asyncio.sleep(0)
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+            assert "read_from_fd" not in vars(ahead.stream), "the stream and its reader keep each other no longer"
+
+    asyncio.run(main())
+
+
 def test_all_are_tornados_until_somebody_takes_them() -> None:
     async def main() -> None:
         with streams() as (ahead, other, taken):
