@@ -168,6 +168,17 @@ def test_a_test_may_end_the_kernel_itself(run_notebook: Run, bokehmount_server: 
     running.close()
 
 
+def test_a_notebook_that_runs_twice_at_once_has_two_kernels(run_notebook: Run, tmp_path: Path) -> None:
+    path = tmp_path / "again.ipynb"
+    path.write_text(nbformat.writes(notebook("import os; os.environ['JPY_SESSION_NAME']")))  # type: ignore[no-untyped-call]
+    first, second = run_notebook(path), run_notebook(path)
+    assert first.kernel_id != second.kernel_id
+    for running in (first, second):
+        assert running.notebook.cells[0].outputs[0].data["text/plain"].endswith("/again.ipynb'")
+    first.close()
+    assert second.execute("1 + 1") == "2"
+
+
 def test_the_kernel_ends_also_where_a_view_can_not_be_closed(
     run_notebook: Run, bokehmount_server: JupyterServer
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class RunningNotebook:
         """
         path = Path(notebook).resolve() if isinstance(notebook, str | Path) else server.folder / "untitled.ipynb"
         content = _read(path) if isinstance(notebook, str | Path) else notebook
-        wish = {"name": path.name, "path": str(path).lstrip("/"), "type": "notebook", "kernel": {"name": kernel}}
+        wish = {"name": path.name, "path": _free(server, path), "type": "notebook", "kernel": {"name": kernel}}
         session = server.api("POST", "sessions", wish)
         client = NotebookClient(content, timeout=math.ceil(timeout), kernel_name=kernel)
         running = cls(server, content, session, client)
@@ -162,6 +163,15 @@ class RunningNotebook:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _free(server: JupyterServer, path: Path) -> str:
+    """The path by which to ask for a kernel, since Jupyter gives the one that runs to who asks for a notebook again."""
+    taken = {session["path"] for session in server.api("GET", "sessions")}
+    free, others = path, count(2)
+    while str(free).lstrip("/") in taken:
+        free = path.with_stem(f"{path.stem}-{next(others)}")
+    return str(free).lstrip("/")
 
 
 def _read(path: Path) -> Any:
