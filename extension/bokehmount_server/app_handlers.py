@@ -193,6 +193,11 @@ class FilesAnswer(web.StaticFileHandler):
         self._own = os.fspath(path) if path is not None else None
         super().initialize(self._own or os.devnull)
 
+    @property
+    def has_own(self) -> bool:
+        """Whether there are an app's own files among them."""
+        return self._own is not None
+
     async def send_file(self, path: str, *, scope: str) -> None:
         """Send the file at a path below ``static/``."""
         if self._own is not None and read_asset_path(self._own, path):

@@ -30,9 +30,9 @@ from .app_handlers import (
 from .contexts import ApplicationContext
 from .embedding import JupyterScript
 from .jobs import Job
-from .jupyter_base import JupyterPage, JupyterSocket
+from .jupyter_base import JupyterFile, JupyterPage, JupyterSocket
 from .local_door import LocalDoor
-from .paths import COMPONENT, as_url, pattern_of
+from .paths import COMPONENT, as_url, is_of_component, pattern_of
 from .requests import NOTHING_MORE, TokenPolicy
 from .views import Views
 
@@ -206,8 +206,12 @@ class HostedMetadata(_Hosted, MetadataAnswer, JupyterPage):
         await self.answer(*args)
 
 
-class HostedFiles(FilesAnswer, JupyterPage):
+class HostedFiles(FilesAnswer, JupyterFile):
     """BokehJS, extension files and an app's own files."""
+
+    @property
+    def is_published(self) -> bool:
+        return not self.has_own and not is_of_component(self.path_args[0])
 
     @web.authenticated
     @authorized

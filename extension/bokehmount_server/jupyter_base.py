@@ -1,4 +1,7 @@
-"""Jupyter's login, authorisation and origin rules on our handlers; nothing of them is taken away."""
+"""Jupyter's login, authorisation and origin rules on our handlers.
+
+Nothing of them is taken away, but for one: modules and fonts of installed packages need no XSRF token (`JupyterFile`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,16 @@ from tornado.iostream import StreamClosedError
 from .hosts import origin_allowed
 from .websocket import AppSocket, Limits
 
-__all__ = ("AUTH_RESOURCE", "EXTRA_ORIGINS", "LIMITS", "JupyterAppPage", "JupyterPage", "JupyterSocket", "is_extra")
+__all__ = (
+    "AUTH_RESOURCE",
+    "EXTRA_ORIGINS",
+    "LIMITS",
+    "JupyterAppPage",
+    "JupyterFile",
+    "JupyterPage",
+    "JupyterSocket",
+    "is_extra",
+)
 
 AUTH_RESOURCE: Final = "bokeh"
 
@@ -42,9 +54,29 @@ def is_extra(handler: JupyterHandler, origin: str | None) -> bool:
 
 
 class JupyterPage(JupyterHandler):
-    """The base of our pages and files."""
+    """The base of our pages."""
 
     auth_resource = AUTH_RESOURCE
+
+
+class JupyterFile(JupyterPage):
+    """The base of our files, most of which packages publish for browsers."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is a front-end file of an installed package: Jupyter itself sends the like without any login."""
+        raise NotImplementedError
+
+    def check_xsrf_cookie(self) -> None:
+        """Let pages of this origin load a package's modules and fonts, for whoever is logged in.
+
+        For those a browser asks as it does for what a script wants to read (``Sec-Fetch-Mode: cors``), and JupyterHub
+        (since 4.1) wants an XSRF token with that.  But no page can send one along with what a module imports, or a
+        style sheet.  JupyterHub leaves this check to handlers that have their own.
+        """
+        is_reading = self.request.method in ("GET", "HEAD")
+        if not (is_reading and self.request.headers.get("Sec-Fetch-Site") == "same-origin" and self.is_published):
+            super().check_xsrf_cookie()
 
 
 class JupyterAppPage(JupyterPage):

@@ -20,10 +20,10 @@ from bokehmount.page import Place
 
 from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
 from .embedding import JupyterScript
-from .jupyter_base import JupyterAppPage, JupyterPage, JupyterSocket
+from .jupyter_base import JupyterAppPage, JupyterFile, JupyterPage, JupyterSocket
 from .kernels.link import KernelLink
 from .kernels.links import Links
-from .paths import COMPONENT, pattern_of
+from .paths import COMPONENT, is_of_component, pattern_of
 from .requests import TokenPolicy, opening_of, request_info, token_of, token_payload
 from .shell import error_page, shell_page
 from .views import BUSY, STARTING, View, Views
@@ -177,8 +177,12 @@ class MetadataHandler(_KernelPage):
         send_metadata(self, metadata)
 
 
-class StaticHandler(_KernelPage):
+class StaticHandler(_KernelPage, JupyterFile):
     """BokehJS and extension files of a kernel, from the cache or from the kernel."""
+
+    @property
+    def is_published(self) -> bool:
+        return not is_of_component(self.path_args[1])
 
     @web.authenticated
     @authorized

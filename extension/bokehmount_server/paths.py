@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ("COMPONENT", "as_url", "check_distinct", "pattern_of")
+__all__ = ("COMPONENT", "as_url", "check_distinct", "is_of_component", "pattern_of")
 
 COMPONENT: Final = r"(components/[^/]+/[^/]+/(?:_\w+|(?:base_)?css|modifiers)/.+)"
 """A file of a component of Panel's: its module, its class, and what in the class names the file."""
@@ -23,6 +23,11 @@ _KEPT: Final = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a URL, as RFC 3986 has it, beside the plain characters."""
 
 _LONE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def is_of_component(path: str) -> bool:
+    """Whether a path below an app's static files is that of a component's file, which may be the user's own code."""
+    return path.startswith("components/")
 
 
 def as_url(path: str) -> str:

@@ -80,6 +80,7 @@ def tell_apart(spawner):
         spawner.args = [*spawner.args, "--ServerApp.jpserver_extensions={others}"]
     if spawner.user.name == "bob":
         spawner.args = [*spawner.args, "--BokehMount.ping_interval={heartbeat}", "--HubOAuth.cache_max_age=1"]
+        spawner.args = [*spawner.args, f"--BokehMount.apps=/hosted={{HERE}}/hosted"]
 
 c.Spawner.pre_spawn_hook = tell_apart
 c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}  # servers start side by side
@@ -89,6 +90,15 @@ c.JupyterHub.load_roles = [
 ]
 c.JupyterHub.services = [{{"name": "tester", "api_token": "{token}"}}]
 """
+
+HOSTED = """\
+import panel as pn
+import panel_material_ui as pmui
+
+slider = pmui.FloatSlider(name="amplitude", end=8)
+pn.Column(slider, pn.bind("it is {}".format, slider)).servable()
+"""
+"""An app of bob's server itself; its widgets are JavaScript modules."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -121,6 +131,9 @@ class Hub:
         (folder / "config/labconfig").mkdir(parents=True)
         news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
         (folder / "config/labconfig/page_config.json").write_text(json.dumps(news))
+        (folder / "hosted/static").mkdir(parents=True)
+        (folder / "hosted/main.py").write_text(HOSTED)
+        (folder / "hosted/static/notes.js").write_text("// of bob's own")
         self._config = folder / "jupyterhub_config.py"
         self._config.write_text(
             CONFIG.format(

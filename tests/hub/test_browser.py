@@ -136,6 +136,61 @@ def test_jupyterlab_behind_the_hub(hub: Hub, alice: HubUser, wire: Wire, context
             alice.api("DELETE", f"sessions/{session['id']}")
 
 
+PANEL = """\
+import panel as pn
+import panel_material_ui as pmui
+
+def material(doc):
+    slider = pmui.FloatSlider(name="amplitude", end=8)
+    pn.Column(slider, pn.bind("it is {}".format, slider)).server_doc(doc)
+
+def fast(doc):
+    pn.template.FastListTemplate(title="Fast", main=["# Hello"]).server_doc(doc)
+
+shown = show(material, name="material"), show(fast, name="fast")
+"""
+
+
+NO_FILE = (302, 403, 404)
+
+
+def opened(context: BrowserContext, url: str, name: str) -> tuple[Page, list[str]]:
+    """An app's page, for who has logged in, and the files of ours that it does not get."""
+    page = context.new_page()
+    page.goto(url)
+    log_in(page, name)
+    page.wait_for_url(f"**/{url.rpartition('/')[2]}", timeout=60000)
+    refused: list[str] = []
+    page.on("response", lambda it: refused.append(it.url) if it.status in NO_FILE and "/bokeh/" in it.url else None)
+    page.reload()
+    return page, refused
+
+
+def move_the_slider(page: Page) -> None:
+    page.get_by_role("slider").press("ArrowRight", timeout=60000)
+    page.get_by_text("it is 0.1").wait_for(timeout=20000)
+
+
+def test_an_app_of_the_users_server_whose_widgets_are_javascript_modules(bob: HubUser, context: BrowserContext) -> None:
+    page, refused = opened(context, f"{bob.url}bokeh/hosted", "bob")
+    move_the_slider(page)
+    picture(page, "hosted")
+    assert not refused
+
+
+def test_parts_of_panel_that_are_javascript_modules(alice: HubUser, context: BrowserContext) -> None:
+    with RunningNotebook.run(alice, notebook(SETUP, PANEL)) as running:
+        kernel = f"{alice.url}bokeh/kernels/{running.kernel_id}"
+        page, refused = opened(context, f"{kernel}/material", "alice")
+        move_the_slider(page)
+        picture(page, "material")
+        page.goto(f"{kernel}/fast")
+        page.get_by_role("heading", name="Hello").wait_for(timeout=60000)
+        page.wait_for_function("() => customElements.get('fast-card') !== undefined", timeout=30000)
+        picture(page, "fast")
+        assert not refused
+
+
 def test_no_other_page_of_the_origin_has_an_app_in_a_frame(
     alice: HubUser, waves: RunningNotebook, hub: Hub, context: BrowserContext
 ) -> None:

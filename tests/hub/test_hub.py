@@ -74,6 +74,33 @@ def test_the_hub_refuses_requests_of_scripts_in_pages_without_an_xsrf_token(
     assert visitor.get("bokeh/api/apps", CORS).code in (302, 403)
 
 
+def test_modules_and_fonts_of_packages_need_a_login_and_no_xsrf_token(
+    alice: HubUser, bob: HubUser, waves: RunningNotebook
+) -> None:
+    """A browser asks for what a module imports as it does for what a script reads, and nothing can add a token."""
+    kernel = f"bokeh/kernels/{waves.kernel_id}"
+    refused = (302, 403)
+    for owner, other, site, app in ((alice, bob, kernel, f"{kernel}/waves"), (bob, alice, "bokeh", "bokeh/hosted")):
+        login, his = Login(owner), Visitor(owner.background, owner.url, Login(other).visitor().headers)
+
+        def asked(path: str, headers: Mapping[str, str], login: Login = login) -> int:
+            return int(login.visitor().get(path, headers).code)  # which has no cookies yet of an earlier refusal
+
+        module = {**CORS, "Sec-Fetch-Dest": "script"}
+        file = f"{site}/static/js/bokeh.min.js"
+        assert asked(file, module) == asked(file, {}) == 200
+        assert asked(file, {**module, "Sec-Fetch-Site": "same-site"}) in refused, "another user's domain"
+        assert asked(file, {**module, "Sec-Fetch-Site": "cross-site"}) in refused
+        assert his.get(file, module).code in refused
+        assert Visitor(owner.background, owner.url).get(file, module).code in refused
+        assert login.visitor().ask("POST", file, headers=module).code in (*refused, 405)
+        assert asked(app, module) in refused
+        for own in (f"{app}/static/notes.js", f"{site}/components/mine/Own/_bundle_path/own.js"):
+            assert asked(own, {}) in (200, 404)
+            assert asked(own, module) in refused, "what may be a user's own code"
+        assert asked(f"{site}/static/components/mine/Own/_bundle_path/own.js", module) in refused
+
+
 def test_nobody_reaches_somebody_elses_app(alice: HubUser, bob: HubUser, waves: RunningNotebook) -> None:
     with waves.open() as view:
         session_id = waves.execute("print(handle.sessions[-1].id)").strip()
