@@ -23,9 +23,10 @@ def show(
     the app runs once and a static picture of it is displayed.
 
     Args:
-        obj: a function ``app(doc)``, which gets a new Document for each view; a Bokeh ``Application``; a Bokeh model,
-            figure or layout, which lives in one Document that all its views share; a path to a ``.py`` app, an app
-            directory or an ``.ipynb``; a Panel or HoloViews object
+        obj: a function ``app(doc)``, which gets a new Document for each view, or one without arguments that returns
+            what each view is to show; a Bokeh ``Application``; a Bokeh model, figure or layout, which lives in one
+            Document that all its views share; a path to a ``.py`` app, an app directory or an ``.ipynb``; a Panel or
+            HoloViews object
         name: the app's name in its URL; made from the cell where None
         width: CSS pixels; as wide as the cell where None
         height: CSS pixels; as high as its content where None

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from ..applications import application_of, application_with, why_no_app
 __all__ = ("ACCEPTED", "Source", "source_of")
 
 ACCEPTED = (
-    "a function app(doc), a Bokeh Application, a Bokeh model, figure or layout, a path to a .py app, an app directory "
-    "or an .ipynb, or a Panel or HoloViews object"
+    "a function app(doc), a function without arguments that returns what is to be seen, a Bokeh Application, a Bokeh "
+    "model, figure or layout, a path to a .py app, an app directory or an .ipynb, or a Panel or HoloViews object"
 )
 
 
@@ -100,19 +100,20 @@ def _of_model(model: Model) -> Source:
 
 def _of_function(function: Callable[..., Any]) -> Source:
     name = getattr(function, "__name__", type(function).__name__)
-    try:
-        inspect.signature(function).bind(Document())
-    except (TypeError, ValueError):
-        hint = f"; to show what it makes, call it: show({name}())" if _takes_nothing(function) else ""
+    takes_document = _takes(function, Document())
+    if not takes_document and not _takes(function):
         raise TypeError(
-            f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc)"
-            f"{hint}"
-        ) from None
+            f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc), "
+            "or with none, and returns what is to be seen"
+        )
     if (why := why_no_app(function)) is not None:
         raise TypeError(f"show() can't show {name!r}, which {why}; show() takes {ACCEPTED}")
 
     def app(doc: Document) -> None:  # a handler refuses some that can be called like this: def app(doc, **options)
-        function(doc)
+        if takes_document:
+            function(doc)
+        else:
+            _put(function(), doc, name)
 
     return Source(
         "app" if name == "<lambda>" else name,
@@ -120,12 +121,31 @@ def _of_function(function: Callable[..., Any]) -> Source:
     )
 
 
-def _takes_nothing(function: Callable[..., Any]) -> bool:
+def _takes(function: Callable[..., Any], *args: object) -> bool:
     try:
-        inspect.signature(function).bind()
+        inspect.signature(function).bind(*args)
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _put(made: object, doc: Document, name: str) -> None:
+    """Put what a function returned into its Document; nothing where it has done so itself, as by ``.servable()``.
+
+    Raises:
+        TypeError: it can't be there
+    """
+    models: Sequence[Any] = made if isinstance(made, list | tuple) else [made]
+    if (viewable := _panel_viewable(made)) is not None:
+        _panel_app(viewable)(doc)
+    elif models and all(isinstance(model, UIElement) for model in models):
+        for model in models:
+            doc.add_root(model)
+    elif made is not None or not doc.roots:
+        raise TypeError(
+            f"{name}() returned {made!r:.100}: a function without arguments returns what is to be seen, a Bokeh model, "
+            "figure or layout, or a Panel or HoloViews object; one with an argument fills the Document, as app(doc)"
+        )
 
 
 def _application_title(application: Application) -> str:

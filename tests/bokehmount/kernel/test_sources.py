@@ -164,18 +164,43 @@ def test_a_part_of_a_figure_is_refused_as_such() -> None:
         source_of(ColumnDataSource())
 
 
-@pytest.mark.parametrize("function", [lambda: None, lambda a, b: None, lambda *, doc: None, Callable_.__call__, iter])
+@pytest.mark.parametrize("function", [lambda a, b: None, lambda *, doc: None, Callable_.__call__, iter])
 def test_a_function_of_other_arguments_is_refused_in_words(function: Any) -> None:
     with pytest.raises(TypeError, match=r"called with one argument, the Document, as app\(doc\)"):
         source_of(function)
 
 
-def test_a_function_without_arguments_is_told_how_its_result_is_shown() -> None:
-    def make() -> Div:
-        return Div()
+def test_a_function_without_arguments_is_called_for_each_document() -> None:
+    made: list[Div] = []
 
-    with pytest.raises(TypeError, match=r"to show what it makes, call it: show\(make\(\)\)"):
-        source_of(make)
+    def make() -> Div:
+        made.append(Div(text=f"number {len(made)}"))
+        return made[-1]
+
+    source = source_of(make)
+    assert source.title == "make" and not made
+    assert [texts(built(source)) for _ in range(2)] == [["number 0"], ["number 1"]]
+    assert texts(built(source_of(lambda: [Div(text="one"), Div(text="two")]))) == ["one", "two"]
+
+
+def test_a_function_without_arguments_may_return_what_panel_shows() -> None:
+    import panel as pn
+
+    template: Any = pn.template.VanillaTemplate
+    document = built(source_of(lambda: pn.Row("seen")))
+    assert [model for model in document.models if "seen" in str(getattr(model, "text", ""))]
+    assert built(source_of(lambda: template(title="Whole page"))).title == "Whole page"
+
+
+@pytest.mark.parametrize("made", [None, 5, "app.py", [], [5], ColumnDataSource(), Div])
+def test_a_function_without_arguments_that_returns_nothing_to_be_seen_is_told_what_it_returned(made: Any) -> None:
+    def make() -> Any:
+        return made
+
+    with pytest.raises(
+        TypeError, match=r"make\(\) returned .+: a function without arguments returns what is to be seen"
+    ):
+        built(source_of(make))
 
 
 def test_a_class_and_nothing_are_refused_with_what_was_meant() -> None:
