@@ -21,7 +21,7 @@ from ..errors import ProtocolError
 from ..link.messages import Part
 from ..link.stream import PartsReader
 
-__all__ = ("SocketReader",)
+__all__ = ("MOST", "SocketReader")
 
 MOMENT: Final = 0.005
 """Seconds that the main thread has to begin with what came: more than a callback of most apps takes."""
@@ -29,6 +29,9 @@ MOMENT: Final = 0.005
 TRUST: Final = 0.05
 """Seconds for which a main thread that has just read is trusted to read on; less than a person notices."""
 
+MOST: Final = 1 << 26
+"""Bytes that may wait for the main thread.  More stays in the socket, and then with the server and its browsers, who
+hear meanwhile that the kernel does not answer."""
 
 _INT: Final = array("i").itemsize
 _ANCILLARY: Final = socket.CMSG_SPACE(_INT) if hasattr(socket, "CMSG_SPACE") else 0
@@ -74,6 +77,7 @@ class SocketReader:
         self._to_hand_over: deque[list[Part]] = deque()  # of what the main thread has read
         self._main_has_read = False  # since the I/O thread looked
         self._handed_over = 0  # how often messages went to the main thread that it has not come to yet
+        self._waiting = 0  # bytes of these
         self._is_over = False
 
     def start(self) -> None:
@@ -117,9 +121,10 @@ class SocketReader:
         while self._to_hand_over:
             self._received(self._to_hand_over.popleft())
 
-    def _caught_up(self) -> None:
+    def _caught_up(self, size: int) -> None:
         with self._reading:
             self._handed_over -= 1
+            self._waiting -= size
 
     # On the I/O thread -----------------------------------------------------------------------------------------------
 
@@ -134,13 +139,16 @@ class SocketReader:
     def _look(self) -> None:
         with self._reading:
             trusted, self._main_has_read = self._main_has_read and not self._is_over, False
-            while not self._is_over and self._is_readable():
-                trusted = False
+            while not self._is_over and self._waiting <= MOST and self._is_readable():
+                trusted, size = False, 0
                 for parts in self._read():
                     self._received(parts)
+                    size += sum(map(len, parts))
                 self._handed_over += 1
-                self._main.call_soon_threadsafe(self._caught_up)
-        if trusted:
+                self._waiting += size
+                self._main.call_soon_threadsafe(self._caught_up, size)
+            is_full = self._waiting > MOST and not self._is_over
+        if trusted or is_full:
             self._watch.call_later(TRUST, self._look)
         else:
             self._watch_on()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bokehmount.kernel.io_thread import IOThread
-from bokehmount.kernel.socket_reader import SocketReader
+from bokehmount.kernel.socket_reader import MOST, SocketReader
 from bokehmount.link.messages import Part
 from bokehmount.link.stream import pack
 
@@ -132,6 +132,34 @@ def test_messages_keep_their_order_whoever_reads_them() -> None:
             sender.join()
             assert it.seen == [str(number).encode() for number in range(400)]
             assert {"main", "io"} == set(it.readers)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_what_a_busy_main_thread_has_no_room_for_stays_with_who_sends_it() -> None:
+    async def main() -> None:
+        with reading() as it:
+            megabyte, sent = bytes(1 << 20), 0
+
+            def send() -> None:
+                nonlocal sent
+                for number in range(200):
+                    it.send(b"%d" % number, megabyte)
+                    sent = number + 1
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            before = 0
+            while before < MOST >> 20 or sent > before:  # until it stands still, and a cell runs all the time
+                before = sent
+                time.sleep(0.3)
+            assert not it.seen and MOST >> 20 <= sent < (MOST >> 20) + 10
+            await until(lambda: it.has_seen(200), "all of it")
+            sender.join()
+            assert it.seen == [b"%d" % number for number in range(200)]
+            it.send(b"and on")
+            await until(lambda: it.seen[-1] == b"and on")
         await asyncio.sleep(0.01)
 
     asyncio.run(main())
