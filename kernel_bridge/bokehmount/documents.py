@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -77,16 +76,17 @@ def release(document: Document) -> None:
         model.document = owner  # type: ignore[assignment]  # declared as read, set to None by Bokeh itself
 
 
-def nodes(content: Any) -> Iterator[dict[str, Any]]:
+def nodes(content: Any) -> list[dict[str, Any]]:
     """Each JSON object in a message, the outer before the inner."""
-    todo = [content]
+    found, todo = [], [content]
     while todo:
         node = todo.pop()
         if type(node) is dict:
-            yield node
-            todo.extend(value for value in node.values() if type(value) in (dict, list))
+            found.append(node)
+            todo += [value for value in node.values() if type(value) is dict or type(value) is list]
         elif type(node) is list:
-            todo.extend(value for value in node if type(value) in (dict, list))
+            todo += [value for value in node if type(value) is dict or type(value) is list]
+    return found
 
 
 def touched(content: Any) -> list[Key]:

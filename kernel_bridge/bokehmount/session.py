@@ -12,8 +12,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -360,7 +359,7 @@ class ServerSession:
 
     def _handle_events(self, message: Message) -> None:
         document = self._document
-        nodes = list(documents.nodes(message.content))
+        nodes = documents.nodes(message.content)
         known = [model for node in nodes if "id" in node and (model := document.models.get_by_id(node["id"]))]
         check_definitions(nodes)
         deserializer = Deserializer(known, setter=self._as_setter)
@@ -430,9 +429,14 @@ class ServerSession:
         if self._is_over:
             self._let_go()
             return None  # type: ignore[return-value]  # nobody waits for an answer of a session that is gone
+        self._gathering += 1
         try:
-            with self._gathered():
+            try:
                 result = work()
+            finally:  # what it changed leaves together, also if it raised
+                self._gathering -= 1
+                if not self._gathering:
+                    self.flush()
         except BaseException:
             self._let_go()
             raise
@@ -564,17 +568,6 @@ class ServerSession:
     def _note(self, key: Key | None, exclude: Connection | None) -> None:
         if key is not None:
             self._settling.sent(key, exclude, time.monotonic())
-
-    @contextmanager
-    def _gathered(self) -> Iterator[None]:
-        """Changes made in this block leave together when it ends, also if it raises."""
-        self._gathering += 1
-        try:
-            yield
-        finally:
-            self._gathering -= 1
-            if not self._gathering:
-                self.flush()
 
     def flush(self) -> None:
         """Send what was gathered.  Safe on any thread."""
