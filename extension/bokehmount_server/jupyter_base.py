@@ -78,6 +78,16 @@ class JupyterFile(JupyterPage):
         if not (is_reading and self.request.headers.get("Sec-Fetch-Site") == "same-origin" and self.is_published):
             super().check_xsrf_cookie()
 
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Say what is wrong in a line of text.
+
+        Jupyter's page names the server's own token to whoever is logged in, behind JupyterHub the one that opens all of
+        the server.  Without an XSRF token a page of another user on the same origin could read it there.
+        """
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.finish(f"{status_code}: {self._reason}")
+
 
 class JupyterAppPage(JupyterPage):
     """The base of the pages of apps, which stand in frames in notebooks."""

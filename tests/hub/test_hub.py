@@ -101,6 +101,22 @@ def test_modules_and_fonts_of_packages_need_a_login_and_no_xsrf_token(
         assert asked(f"{site}/static/components/mine/Own/_bundle_path/own.js", module) in refused
 
 
+def test_what_needs_no_xsrf_token_never_names_the_servers_own_token(
+    alice: HubUser, bob: HubUser, waves: RunningNotebook
+) -> None:
+    """Jupyter's error page does, for its scripts; and users share an origin, so that others' pages could read it."""
+    kernel = f"bokeh/kernels/{waves.kernel_id}"
+    for owner, site in ((alice, kernel), (bob, "bokeh"), (alice, "bokeh/kernels/none-such")):
+        login = Login(owner)
+        for none_such in ("js/none.js", "extensions/none/none.js", "js/..%2f..%2fnone.js", "js"):
+            for headers in (CORS, {}):
+                said = login.visitor().get(f"{site}/static/{none_such}", headers)
+                assert said.code == 404 and said.body.startswith(b"404: ")
+                assert b"api-token" not in said.body
+        assert b"api-token" in login.visitor().get("bokeh/none-such").body, "which is why"
+        assert b"api-token" not in login.visitor().get("bokeh/none-such", CORS).body
+
+
 def test_nobody_reaches_somebody_elses_app(alice: HubUser, bob: HubUser, waves: RunningNotebook) -> None:
     with waves.open() as view:
         session_id = waves.execute("print(handle.sessions[-1].id)").strip()
