@@ -81,11 +81,13 @@ class ReadAhead:
                 await self._listen()
             elif len(self._ahead) - self._place < 2:
                 await self._gulp()
-            elif self._is_tornados or self.take is None or not self._take_plain(self.take):
+            elif self._is_tornados or self.take is None:
                 break
             elif self._taken >= _TURN:
                 self._taken = 0
                 await asyncio.sleep(0)
+            elif not self._take_plain(self.take):
+                break
         first, second = self._ahead[self._place], self._ahead[self._place + 1]
         self._pieces = 2 + (second >= _MASKED) + (second & 0x7F > 125)  # head, length, mask, payload
         opcode = first & 0xF
@@ -112,7 +114,7 @@ class ReadAhead:
         count = type(self.stream).read_from_fd(self.stream, buf)
         if not count or self.take is None or self.is_held_up():
             return count
-        self._ahead, self._place, self._taken = bytes(memoryview(buf)[:count]), 0, 0
+        self._ahead, self._place = bytes(memoryview(buf)[:count]), 0
         while count - self._place >= 2 and self._taken < _TURN and self._take_plain(self.take):
             pass
         rest, self._ahead, self._place = self._ahead[self._place :], b"", 0

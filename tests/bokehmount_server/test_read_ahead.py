@@ -7,7 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -206,6 +206,46 @@ def test_who_sends_without_end_lets_others_have_their_turn(size: int, most: int)
     asyncio.run(main())
     steps = [after - before for before, after in pairwise(turns)]
     assert 0 < max(steps) <= most
+
+
+class Endless(IOStream):
+    """What its socket has is always as much as a stream reads at once."""
+
+    left = b""
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        gulp, self.left = self.left[: len(buf)], self.left[len(buf) :]
+        buf[: len(gulp)] = gulp
+        return len(gulp) or None
+
+
+def test_who_sends_without_end_does_so_too_where_each_second_gulp_ends_with_a_frame() -> None:
+    two_gulps = frame(FIN | TEXT, b"x" * 18_716, bytes(4)) * 6 + frame(FIN | TEXT, b"x" * 18_720, bytes(4))
+    assert len(two_gulps) == 2 * 65_536
+    turns = [0]
+
+    async def main() -> None:
+        own, other = socket.socketpair()
+        with other, closing(Endless(own)) as stream:
+            stream.left = 20 * two_gulps
+            ahead, taken = ReadAhead(stream), list[Any]()
+            ahead.take = taken.append
+
+            async def read_the_others() -> None:
+                while True:
+                    await ahead.read_bytes(2)
+                    length = int.from_bytes(await ahead.read_bytes(2))
+                    await ahead.read_bytes(4)
+                    taken.append(await ahead.read_bytes(length))
+
+            reading = asyncio.ensure_future(read_the_others())
+            while len(taken) < 20 * 7:
+                await asyncio.sleep(0)
+                turns.append(len(taken))
+            reading.cancel()
+
+    asyncio.run(main())
+    assert max(after - before for before, after in pairwise(turns)) < 40
 
 
 @contextmanager
