@@ -110,12 +110,18 @@ class ReadAhead:
             await self._wait()
 
     def _read_plain(self, buf: bytearray | memoryview) -> int | None:
-        """Read the socket, and give the stream what is left: like `IOStream.read_from_fd`, and None for nothing."""
+        """Read the socket, and give the stream what is left: like `IOStream.read_from_fd`, and None for nothing.
+
+        Who takes a message may run the loop until something has happened (nest_asyncio), which calls this again, or
+        break off.  What has come behind that message is still here then, and before all that comes now.
+        """
         count = type(self.stream).read_from_fd(self.stream, buf)
-        if not count or self.take is None or self.is_held_up():
+        if not count or self.take is None:
             return count
-        self._ahead, self._place = bytes(memoryview(buf)[:count]), 0
-        while count - self._place >= 2 and self._taken < _TURN and self._take_plain(self.take):
+        if not self._ahead and (self.is_held_up() or not self.stream.reading()):  # else it has what comes first
+            return count
+        self._ahead, self._place = self._ahead[self._place :] + bytes(memoryview(buf)[:count]), 0
+        while len(self._ahead) - self._place >= 2 and self._taken < _TURN and self._take_plain(self.take):
             pass
         rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
         buf[: len(rest)] = rest

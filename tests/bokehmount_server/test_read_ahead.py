@@ -7,7 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -301,6 +301,72 @@ def test_a_message_is_taken_in_the_turn_in_which_it_comes_and_a_cut_one_when_it_
             assert "read_from_fd" not in vars(ahead.stream), "the stream and its reader keep each other no longer"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_messages_stay_in_order_where_one_runs_the_loop_within_the_loop(inline: bool) -> None:
+    """As ``nest_asyncio`` lets an app's callback do; the reader itself waits meanwhile, or is what took the message."""
+    cut = frame(FIN | TEXT, b"cut")
+
+    async def main() -> None:
+        with streams() as (ahead, other, taken):
+
+            def hear(data: bytes) -> None:
+                other.socket.send(data)
+                ahead.stream._handle_events(ahead.stream.fileno(), ahead.stream.io_loop.READ)
+
+            def take(message: str | bytes) -> None:
+                taken.append(message)
+                if message == "waits":
+                    hear(frame(FIN | TEXT, b"2") + frame(FIN | TEXT, b"3"))
+                    hear(frame(FIN | TEXT, b"4") + cut[:6])
+                    hear(cut[6:] + frame(FIN | TEXT, b"5"))
+
+            ahead.take = take
+            ahead.stream.set_close_callback(lambda: None)  # so that it watches its socket also while nobody reads
+            first = frame(FIN | TEXT, b"waits") + frame(FIN | TEXT, b"1")
+            if inline:
+                other.socket.send(first)
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            if not inline:
+                await asyncio.sleep(0)
+                other.socket.send(first)
+            assert await asyncio.wait_for(reading, 5) == cut[:2]
+            assert taken == ["waits", "1", "2", "3", "4"]
+            assert await ahead.read_bytes(4) + await ahead.read_bytes(3) == cut[2:]
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0)
+            assert taken[5:] == ["5"]
+            reading.cancel()
+
+    asyncio.run(main())
+
+
+def test_after_an_interrupt_messages_go_on_with_the_next_one() -> None:
+    with closing(asyncio.new_event_loop()) as loop:
+
+        async def begin() -> tuple[IOStream, list[str | bytes], asyncio.Future[bytes]]:
+            ahead, other, taken = whole.enter_context(streams())
+
+            def take(message: str | bytes) -> None:
+                taken.append(message)
+                if message == "Ctrl-C":
+                    raise KeyboardInterrupt
+
+            ahead.take = take
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0)
+            return other, taken, reading
+
+        with ExitStack() as whole:
+            other, taken, reading = loop.run_until_complete(begin())
+            third = frame(FIN | TEXT, b"third")
+            other.socket.send(frame(FIN | TEXT, b"Ctrl-C") + frame(FIN | TEXT, b"second") + third[:5])
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.sleep(5))
+            other.socket.send(third[5:] + frame(FIN | PING, b""))
+            assert loop.run_until_complete(asyncio.wait_for(reading, 5)) == bytes((FIN | PING, MASKED))
+            assert taken == ["Ctrl-C", "second", "third"]
 
 
 def test_all_are_tornados_until_somebody_takes_them() -> None:
