@@ -118,7 +118,8 @@ class ReadAhead:
         count = type(self.stream).read_from_fd(self.stream, buf)
         if not count or self.take is None:
             return count
-        if not self._ahead and (self.is_held_up() or not self.stream.reading()):  # else it has what comes first
+        is_first = not self._ahead  # else what is here comes first
+        if is_first and (self.is_held_up() or not self.stream.reading() or self._may_nest()):
             return count
         self._ahead, self._place = self._ahead[self._place :] + bytes(memoryview(buf)[:count]), 0
         while len(self._ahead) - self._place >= 2 and self._taken < _TURN and self._take_plain(self.take):
@@ -126,6 +127,13 @@ class ReadAhead:
         rest, self._ahead, self._place = self._ahead[self._place :], b"", 0
         buf[: len(rest)] = rest
         return len(rest) or None
+
+    def _may_nest(self) -> bool:
+        """Whether the loop may be run by who takes a message, where a socket that is being read can't be read again.
+
+        Such a loop would look at it all the time until what is waited for has happened.  So the reader's task takes.
+        """
+        return hasattr(self.stream.io_loop.asyncio_loop, "_nest_patched")  # type: ignore[attr-defined]  # asyncio's
 
     def _take_plain(self, take: Callable[[str | bytes], None]) -> bool:
         """Whether a plain frame, all of it, was next."""

@@ -342,6 +342,23 @@ def test_messages_stay_in_order_where_one_runs_the_loop_within_the_loop(inline: 
     asyncio.run(main())
 
 
+def test_the_readers_task_takes_messages_where_they_may_run_the_loop_within_the_loop() -> None:
+    """In what a loop calls for a socket, ``nest_asyncio`` can't call that again, and would find it readable forever."""
+
+    async def main() -> None:
+        asyncio.get_running_loop()._nest_patched = True  # type: ignore[attr-defined]  # as nest_asyncio does
+        with streams() as (ahead, other, _):
+            takers: list[Any] = []
+            ahead.take = lambda _: takers.append(asyncio.current_task())
+            reading = asyncio.ensure_future(ahead.read_bytes(2))
+            await asyncio.sleep(0)
+            other.socket.send(frame(FIN | TEXT, b"one") + frame(FIN | TEXT, b"two") + frame(FIN | PING, b""))
+            assert await asyncio.wait_for(reading, 5) == bytes((FIN | PING, MASKED))
+            assert takers == [reading, reading]
+
+    asyncio.run(main())
+
+
 def test_after_an_interrupt_messages_go_on_with_the_next_one() -> None:
     with closing(asyncio.new_event_loop()) as loop:
 
