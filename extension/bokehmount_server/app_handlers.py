@@ -29,7 +29,7 @@ from bokehmount.tokens import RequestInfo, SessionToken
 from .answers import as_http_error, script_wishes, send_asset, send_metadata, send_page, send_script
 from .hosts import origin_allowed
 from .paths import as_url
-from .requests import APP, TokenPolicy, Visible, check_app, opening_of, request_info, token_of, token_payload
+from .requests import TokenPolicy, Visible, check_app, opening_of, request_info, session_token
 from .shell import error_page
 from .views import View, Views
 from .websocket import BOKEH, STATUS, AppSocket, Limits, ViewerSocket
@@ -134,9 +134,7 @@ class SessionAnswer(web.RequestHandler):
 
     def session_token(self, info: RequestInfo) -> SessionToken:
         """The token that this request brings, or a new one."""
-        more = self.application_context.application.process_request(self.request)
-        payload = {**token_payload(info), **more, APP: self.path}
-        return check_app(token_of(self.site.policy, self.request, payload, trusted=self.trusted), self.path)
+        return session_token(self.site.policy, self.application_context, self.request, info, trusted=self.trusted)
 
     def opening(self) -> Opening:
         """What this request may see."""

@@ -145,10 +145,14 @@ class ServerConnection:
         """Send a message to this client alone."""
         self._socket.write([raw(wire.encode(message))])
 
+    def send_message(self, message: Message) -> Awaitable[None]:
+        """`send`, by its name in Bokeh; await it or not."""
+        self.send(message)
+        return _done()
+
     def send_patch_document(self, event: DocumentPatchedEvent) -> Awaitable[None]:
         """Send one event to this client alone; await it or not."""
-        self.send(self.protocol.create("PATCH-DOC", [event]))
-        return _done()
+        return self.send_message(self.protocol.create("PATCH-DOC", [event]))
 
     def send_ping(self) -> None:
         """Send a WebSocket ping now; the server does so by itself every ``keep_alive_milliseconds``."""

@@ -38,7 +38,14 @@ class _AlsoBokehs(type):
     """An event that a Document made counts as one of ours."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.__mro__[1])
+        return isinstance(instance, cls.__mro__[2])
+
+
+class _Apart:
+    """Comes before Bokeh's own class, which would have each class below it decode what browsers send."""
+
+    def __init_subclass__(cls, **_: object) -> None:
+        pass
 
 
 def _take(given: dict[str, Any], args: list[Any], *names: str) -> Any:
@@ -58,7 +65,7 @@ def _column(given: dict[str, Any], args: list[Any]) -> str:
     return args.pop(0) if args and isinstance(args[0], str) else "data"
 
 
-class ColumnsStreamedEvent(bokeh_events.ColumnsStreamedEvent, metaclass=_AlsoBokehs):
+class ColumnsStreamedEvent(_Apart, bokeh_events.ColumnsStreamedEvent, metaclass=_AlsoBokehs):
     """Rows were appended to a column source.
 
     ``(document, column_source, data, rollover, setter=None)`` as in the seeds, or
@@ -72,7 +79,7 @@ class ColumnsStreamedEvent(bokeh_events.ColumnsStreamedEvent, metaclass=_AlsoBok
         super().__init__(document, model, attr, data, rollover, *rest, **given)
 
 
-class ColumnsPatchedEvent(bokeh_events.ColumnsPatchedEvent, metaclass=_AlsoBokehs):
+class ColumnsPatchedEvent(_Apart, bokeh_events.ColumnsPatchedEvent, metaclass=_AlsoBokehs):
     """Values of a column source were replaced in place.
 
     ``(document, column_source, patches, setter=None)`` as in the seeds, or
@@ -85,7 +92,7 @@ class ColumnsPatchedEvent(bokeh_events.ColumnsPatchedEvent, metaclass=_AlsoBokeh
         super().__init__(document, model, attr, _take(given, rest, "patches"), *rest, **given)
 
 
-class ModelChangedEvent(bokeh_events.ModelChangedEvent, metaclass=_AlsoBokehs):
+class ModelChangedEvent(_Apart, bokeh_events.ModelChangedEvent, metaclass=_AlsoBokehs):
     """A model's property has a new value.
 
     ``(document, model, attr, old, new, serializable_new, hint=None, setter=None)`` as in the seeds, or

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tornado.httputil import HTTPServerRequest
 
 from bokehmount.apphost import Opening
 from bokehmount.errors import ProtocolError, TokenError
 from bokehmount.tokens import RequestInfo, SessionToken, Tokens, without_secrets
+
+if TYPE_CHECKING:
+    from bokehmount.contexts import ApplicationContext
 
 __all__ = (
     "APP",
@@ -21,6 +24,7 @@ __all__ = (
     "check_app",
     "opening_of",
     "request_info",
+    "session_token",
     "token_of",
     "token_payload",
 )
@@ -162,6 +166,21 @@ def check_app(token: SessionToken, path: str) -> SessionToken:
     if token.payload.get(APP, path) != path:
         raise TokenError("the session token was made for another app of this server: reload the page")
     return token
+
+
+def session_token(
+    policy: TokenPolicy,
+    context: ApplicationContext,
+    request: HTTPServerRequest,
+    info: RequestInfo,
+    *,
+    trusted: bool = False,
+) -> SessionToken:
+    """The token that a request for an app brings, or a new one; raises as `token_of` and `check_app` do."""
+    path = context.url or "/"
+    more = context.application.process_request(request)
+    payload = {**token_payload(info), **more, APP: path}
+    return check_app(token_of(policy, request, payload, trusted=trusted), path)
 
 
 def opening_of(policy: TokenPolicy, token: SessionToken, request: RequestInfo) -> Opening:

@@ -97,6 +97,15 @@ class BaseServer:
         await self._app.closed()
         await self._http.close_all_connections()
 
+    async def stop_async(self) -> None:
+        """Stop, and wait until all is done; raises as `stop` does."""
+        self.stop()
+        await self.closed()
+
+    async def wait_until_stopped(self) -> None:
+        """`closed`, by its name in Bokeh."""
+        await self.closed()
+
     def _soon(self, work: Callable[[], Any]) -> None:
         if self._loop.asyncio_loop.is_running():  # type: ignore[attr-defined]
             self._loop.add_callback(work)
@@ -306,6 +315,17 @@ class Server(BaseServer):
             for listening in sockets:
                 listening.close()
             raise
+
+    @classmethod
+    def from_settings(
+        cls,
+        applications: Applications,
+        io_loop: IOLoop | None = None,
+        http_server_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Server:
+        """A server by the ``BOKEH_*`` variables, as each of ours is; Bokeh's heeds them only when it is made so."""
+        return cls(applications, io_loop, http_server_kwargs, **kwargs)
 
     def _absolute_url(self, *, tls: bool) -> str | None:
         if self._unix_socket:

@@ -21,6 +21,7 @@ from bokeh.document import Document
 from bokeh.resources import Resources
 from bokeh.settings import settings
 from tornado import web
+from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 
 from bokehmount.apphost import App, AppHost
@@ -39,7 +40,7 @@ from .contexts import ApplicationContext
 from .jobs import Job
 from .local_door import LocalDoor
 from .paths import as_url, check_distinct, pattern_of
-from .requests import TokenPolicy, Visible
+from .requests import TokenPolicy, Visible, opening_of, request_info, session_token
 from .websocket import Limits
 
 __all__ = ("Applications", "BokehTornado", "as_applications")
@@ -384,6 +385,26 @@ class BokehTornado(web.Application):
         """
         return list(self._context(app_path).sessions)
 
+    async def create_session(self, application_context: ApplicationContext, request: HTTPServerRequest) -> CoreSession:
+        """The session that a request may see, as for the app's page: the one that it names, or a new one.
+
+        Raises:
+            bokehmount.errors.BokehMountError: its token or session id is wrong, or the app raised
+        """
+        policy, info = self.site.policy, request_info(request, None, self.site.visible)
+        opening = opening_of(policy, session_token(policy, application_context, request, info), info)
+        return await self.host.session(application_context.url or "/", opening)
+
+    async def create_session_if_needed(
+        self,
+        application_context: ApplicationContext,
+        session_id: ID,
+        request: Any = None,
+        token: str | None = None,
+    ) -> CoreSession:
+        """The session of an id, made where it does not live; see `ApplicationContext.create_session_if_needed`."""
+        return await application_context.create_session_if_needed(session_id, request, token)
+
     def _context(self, app_path: str) -> ApplicationContext:
         context = self.applications.get(app_path.removesuffix("/") or "/")
         if context is None:
@@ -431,6 +452,11 @@ class BokehTornado(web.Application):
         """Wait until all that `stop` began is done."""
         if self._stopping is not None:
             await self._stopping
+
+    async def stop_async(self) -> None:
+        """Stop, and wait until all is done."""
+        self.stop()
+        await self.closed()
 
     async def _close(self, wait: bool) -> None:
         self._door.close(CloseCode.GOING_AWAY, "the server stops")

@@ -136,6 +136,11 @@ class BokehSessionContext(SessionContext):
         self._token: str | None = None
         self._more: Mapping[str, Any] = {}
 
+    @property
+    def document(self) -> Document:
+        """The session's Document."""
+        return self._document
+
     async def with_locked_document(self, func: Callable[[Document], Awaitable[None]]) -> None:
         """Run a function on the Document while nobody else works on it."""
         session = self._session

@@ -88,6 +88,9 @@ def _put_below(bundle: Any, root: str) -> None:
     bundle.css_files = [URL(_below(root, url.url)) for url in bundle.css_files]
     if hasattr(bundle, "js_modules"):  # Panel's, which puts "./" before those that export something
         bundle.js_modules = [_below(root, url, _as_others_import_it) for url in bundle.js_modules]
+    if hasattr(bundle, "js_module_tags"):  # since Panel 1.10 both have to name a module alike
+        exports = bundle.js_module_exports.items()
+        bundle.js_module_exports = {name: _below(root, url, _as_others_import_it) for name, url in exports}
 
 
 _RELATIVE: Final = re.compile(r"(?:\.{1,2}/)*static/([^?]+)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import bokeh.io
 from bokeh.application.handlers.code import CodeHandler
@@ -17,6 +18,9 @@ from bokeh.io.state import curstate
 
 __all__ = ("CurdocPutBack", "filled", "io_put_back")
 
+_FORGETS: Final = isinstance(_doc._PATCHED_CURDOCS, list)
+"""Whether this Bokeh forgets what ``curdoc()`` was: before 3.10."""
+
 
 class CurdocPutBack:
     """A context after which ``curdoc()`` is what it was before.  It is entered for each change of each property."""
@@ -24,10 +28,10 @@ class CurdocPutBack:
     __slots__ = ("_depth",)
 
     def __enter__(self) -> None:
-        self._depth = len(_doc._PATCHED_CURDOCS)
+        self._depth = len(_doc._PATCHED_CURDOCS) if _FORGETS else 0
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+        if kind is not None and _FORGETS:
             del _doc._PATCHED_CURDOCS[self._depth :]
 
 

@@ -966,6 +966,12 @@ async def test_a_callback_without_a_lock_runs_while_somebody_holds_it(rig: Rig) 
     await until(lambda: ran == ["free", "locked"], "the other")
 
 
+def curdocs() -> int:
+    """How many Documents are ``curdoc()`` one within the other; since Bokeh 3.10 in a context."""
+    patched: Any = _PATCHED_CURDOCS
+    return len(patched if isinstance(patched, list) else patched.get())
+
+
 @pytest.mark.parametrize("kind", ["next tick", "timeout", "periodic", "async"])
 def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -> None:
     @lived
@@ -977,7 +983,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             await asyncio.sleep(0)
             raise ValueError("no")
 
-        before = len(_PATCHED_CURDOCS)
+        before = curdocs()
         match kind:
             case "next tick":
                 rig.document.add_next_tick_callback(fails)
@@ -992,7 +998,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             await until(lambda: len(rig.stage.errors) >= 2, "the next round")
         assert rig.stage.errors[0][0] == "ValueError('no')" and "fails" in rig.stage.errors[0][1]
         assert await asyncio.wait_for(rig.session.with_document_locked(lambda: 1), 1) == 1
-        assert len(_PATCHED_CURDOCS) == before, "cells have their curdoc() again"
+        assert curdocs() == before, "cells have their curdoc() again"
 
     test()
 

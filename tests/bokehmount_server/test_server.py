@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -19,9 +20,11 @@ import requests
 from bokeh.document import Document
 from bokeh.models.widgets import Div
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import IOLoop
 
 from bokehmount.contexts import BokehSessionContext
+from bokehmount.errors import TokenError
 from bokehmount_server import server as server_module
 from bokehmount_server.server import BaseServer, Server
 from bokehmount_server.tornado import BokehTornado
@@ -154,6 +157,36 @@ def test_tls_and_what_can_be_wrong_with_it(tmp_path: Path) -> None:
 
 
 @tornado_drops_its_socket
+def test_a_program_makes_sessions_for_requests_and_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names that Bokeh has for it since 3.10."""
+    monkeypatch.setenv("BOKEH_SIGN_SESSIONS", "yes")
+    monkeypatch.setenv("BOKEH_SECRET_KEY", "a secret of many letters")
+
+    def asking(uri: str) -> HTTPServerRequest:
+        headers = HTTPHeaders({"Host": "localhost"})
+        return HTTPServerRequest(start_line=RequestStartLine("GET", uri, "HTTP/1.1"), headers=headers)
+
+    async def main() -> None:
+        server = Server.from_settings({"/a": app}, port=0)
+        assert server.tornado_app.sign_sessions
+        server.start()
+        tornado_app, context = server.tornado_app, server.tornado_app.applications["/a"]
+        made = await tornado_app.create_session(context, asking("/a?n=5"))
+        seen = the(BokehSessionContext, made.document.session_context)
+        assert seen.request is not None and seen.request.arguments == {"n": [b"5"]}
+        assert await tornado_app.create_session(context, asking(f"/a?bokeh-token={made.token}")) is made
+        assert await tornado_app.create_session_if_needed(context, made.id) is made
+        with pytest.raises(TokenError):
+            await tornado_app.create_session(context, asking("/a?bokeh-session-id=unsigned"))
+        await server.stop_async()
+        await server.wait_until_stopped()
+        assert made.destroyed
+        with pytest.raises(RuntimeError, match="stopped already"):
+            await server.stop_async()
+
+    asyncio.run(main())
+
+
 def test_what_makes_no_sense_is_named() -> None:
     with serving(app) as running, pytest.raises(OSError, match=rf"port {running.server.port}.*in use.*port=0"):
         Server(app, port=running.server.port)

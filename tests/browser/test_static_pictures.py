@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from bokeh.io.doc import _PATCHED_CURDOCS
 from bokeh.layouts import column
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div
@@ -37,7 +38,8 @@ PICTURES: dict[str, tuple[Callable[[], UIElement], int | None, range]] = {
 def test_a_picture_is_as_high_as_what_it_shows(browser: Browser, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("bokehmount.kernel.display.CDN", INLINE)  # tests do not ask BokehJS's public home
     # a Document of another test of this process, whose callback raised where Bokeh alone ran it
-    monkeypatch.setattr("bokeh.io.doc._PATCHED_CURDOCS", [])
+    if isinstance(_PATCHED_CURDOCS, list):  # before Bokeh 3.10
+        monkeypatch.setattr("bokeh.io.doc._PATCHED_CURDOCS", [])
     make, height, expected = PICTURES[kind]
     page = browser.new_page()
     try:

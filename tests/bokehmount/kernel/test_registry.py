@@ -541,6 +541,7 @@ from bokehmount.kernel.naming import CellRun
 from bokehmount.kernel.registry import Registry
 from bokehmount.kernel.sources import source_of
 from bokehmount.stage import LogStage
+from bokehmount.tokens import RequestInfo
 
 async def main():
     plot = figure()
@@ -550,7 +551,7 @@ async def main():
     context = registry.show(source_of(shown), "panel", CellRun("cell", "run")).app.context
     documents = []
     for number in range(4):
-        session = await context.create_session_if_needed(f"s{number}")
+        session = await context.create_session_if_needed(f"s{number}", RequestInfo())
         documents.append(weakref.ref(session.document))
         if number:
             await context.end(context.get_session(f"s{number - 1}"))

@@ -53,7 +53,7 @@ async def linked(folder: Path) -> AsyncIterator[tuple[JoinedEnd, JoinedEnd]]:
             assert connection is not None
             kernel, server = SocketCarrier(connection, asyncio.get_running_loop(), thread.loop), await offer.carrier()
             assert server is not None
-            server_end, kernel_end = JoinedEnd(server, Inbox()), JoinedEnd(kernel, Inbox())
+            server_end, kernel_end = JoinedEnd(server, Inbox(), any_thread=False), JoinedEnd(kernel, Inbox())
             server.start(server_end.inbox)
             kernel.start(kernel_end.inbox)
             yield server_end, kernel_end
