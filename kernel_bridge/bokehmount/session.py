@@ -211,6 +211,11 @@ class ServerSession:
         return panel_connections(self._document_patched)
 
     @property
+    def _pending_writes(self) -> list[Any] | None:
+        """Panel asks for this name too: where it is a list, what Panel lets go of leaves with this session's changes."""
+        return [] if self._gathering else None
+
+    @property
     def milliseconds_since_last_unsubscribe(self) -> float:
         """How long nobody looks at it, or how long ago one of several left."""
         return (time.monotonic() - self._left_at) * 1000
