@@ -212,7 +212,7 @@ class ServerSession:
 
     @property
     def _pending_writes(self) -> list[Any] | None:
-        """Panel asks for this name too: where it is a list, what Panel lets go of leaves with this session's changes."""
+        """Panel asks for this name too: where it is a list, what Panel lets go of leaves with our changes."""
         return [] if self._gathering else None
 
     @property
