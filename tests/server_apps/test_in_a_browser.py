@@ -218,7 +218,8 @@ def test_a_panel_app_in_a_page_of_another_server_has_its_styles_and_notification
         assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(200, 250, 200)"
         style = "element => getComputedStyle(element).getPropertyValue('--success-bg-color')"
         eventually("the theme's style sheet", lambda: play.evaluate(style))
-        assert not [file for file in missing if path != "/" or not file.endswith("/loading.css")]
+        # of an app at the root Panel does not know where it is; its own server leaves the same unfound
+        assert not [file for file in missing if path != "/" or not file.partition("?")[0].endswith(".css")]
         page.context.close()
 
 
