@@ -19,6 +19,7 @@ from .applications import tell_panel
 from .checking import not_validated, quickly_validated
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
+from .of_panel import tell_address
 from .putting_back import CurdocPutBack, filled, io_put_back
 from .session import ServerSession
 from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
@@ -357,6 +358,8 @@ class ApplicationContext:
         static = _static_root(str(place), self._url or "/")
         if static is not None:  # Panel takes its style sheets from here, and else from its CDN
             document.template_variables["dist_url"] = f"{static}extensions/panel/"
+        if context.request is not None:
+            tell_address(document, context.request)
         if self._reads_requests and request is not None:
             try:
                 with self.stage.entered():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from bokeh.core.templates import FILE
 from bokeh.document import Document
@@ -15,7 +17,7 @@ from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
 from bokeh.resources import Resources
 
-__all__ = ("bundle_of_panel", "component_file", "is_of_panel", "template_of_panel", "with_spinner")
+__all__ = ("bundle_of_panel", "component_file", "is_of_panel", "tell_address", "template_of_panel", "with_spinner")
 
 
 def is_of_panel(shown: Document | Model) -> bool:
@@ -61,6 +63,36 @@ def with_spinner(document: Document, html: str) -> str:
     body = f'<body class="{LOADING_INDICATOR_CSS_CLASS} pn-{spinner}">'
     return html.replace("<body>", body, 1) if is_wanted else html
 
+
+def tell_address(document: Document, request: Any) -> None:
+    """Have ``pn.state.location`` know the address of the page while its app runs: Panel asks only Bokeh's own requests.
+
+    Args:
+        document: the session's Document, which is still empty
+        request: what the app may know of the request
+    """
+    if "panel.io.resources" not in sys.modules:
+        return
+    from panel.io.state import set_curdoc, state
+    from panel.util.parameters import edit_readonly
+
+    protocol, host, path = (getattr(request, name, "") for name in ("protocol", "host", "path"))
+    asked = {name: values for name, values in request.arguments.items() if not name.startswith("bokeh-")}
+    # Tornado reads names, not values, as Latin-1
+    query = urlencode(asked, doseq=True, encoding="latin-1", errors="replace", quote_via=quote)
+    told = {"pathname": path, "search": f"?{query}" if query else ""}
+    if host:
+        told["hostname"], told["port"] = _HOST.fullmatch(host).groups("")  # type: ignore[union-attr]  # all match
+    if protocol:
+        told["protocol"] = f"{protocol}:"
+    with set_curdoc(document):
+        location: Any = state.location
+        with edit_readonly(location):
+            location.param.update(**told, href=f"{protocol}://{host}{path}{told['search']}")
+
+
+_HOST: Final = re.compile(r"(.*?)(?::(\d+))?", re.DOTALL)
+"""A host as in the header of that name, and its port where it has one."""
 
 _LISTING: Final = (
     *("_stylesheets", "_bundle_path", "_bundle_css"),

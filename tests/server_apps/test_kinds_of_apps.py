@@ -196,6 +196,34 @@ def test_panel_is_told_of_each_session_of_a_function() -> None:
     assert told == ["one"]
 
 
+@theirs
+@pytest.mark.parametrize("path", ["/", "/deep/app"])
+def test_panel_knows_the_address_of_a_page_while_its_app_is_made(path: str) -> None:
+    import panel as pn
+
+    told: list[dict[str, object]] = []
+
+    def made(doc: Document) -> None:
+        location: Any = pn.state.location
+        slider: Any = pn.widgets.IntSlider(end=9)  # type: ignore[no-untyped-call]  # Panel has no types for it
+        location.sync(slider, {"value": "n"})
+        names = ("href", "protocol", "hostname", "port", "pathname", "search")
+        told.append({"n": slider.value, "who": location.query_params["who"]} | {n: getattr(location, n) for n in names})
+        pn.Column(slider).server_doc(doc, location=location)
+
+    with serving({path: made}, prefix="x") as running:
+        root, _, port = running.url.removesuffix("/x").rpartition(":")
+        query = "?n=5&who=%C3%BC"
+        assert requests.get(f"{running.url}{path}{query}&bokeh-session-id=one", timeout=20).status_code == 200
+    assert told == [
+        {
+            **{"n": 5, "who": "ü"},
+            **{"href": f"{running.url}{path}{query}", "protocol": "http:", "hostname": root.removeprefix("http://")},
+            **{"port": port, "pathname": f"/x{path}", "search": query},
+        }
+    ]
+
+
 COMPONENT = """
 from panel.custom import JSComponent
 
