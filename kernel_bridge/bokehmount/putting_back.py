@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import bokeh.io
 from bokeh.application.handlers.code import CodeHandler
@@ -18,7 +18,8 @@ from bokeh.io.state import curstate
 
 __all__ = ("CurdocPutBack", "filled", "io_put_back")
 
-_FORGETS: Final = isinstance(_doc._PATCHED_CURDOCS, list)
+_PATCHED: Final[Any] = _doc._PATCHED_CURDOCS
+_FORGETS: Final = isinstance(_PATCHED, list)
 """Whether this Bokeh forgets what ``curdoc()`` was: before 3.10."""
 
 
@@ -28,11 +29,11 @@ class CurdocPutBack:
     __slots__ = ("_depth",)
 
     def __enter__(self) -> None:
-        self._depth = len(_doc._PATCHED_CURDOCS) if _FORGETS else 0
+        self._depth = len(_PATCHED) if _FORGETS else 0
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and _FORGETS:
-            del _doc._PATCHED_CURDOCS[self._depth :]
+            del _PATCHED[self._depth :]
 
 
 @contextmanager

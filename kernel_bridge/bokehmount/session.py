@@ -538,8 +538,8 @@ class ServerSession:
         if not self._on_owner_thread():
             self._loop.call_soon_threadsafe(self._settle_foreign, event)
             raise RuntimeError(
-                f"{event.kind} in thread {threading.current_thread().name!r}: only the thread that owns a Document "
-                "may change it. This change is made and sent all the same, a later one may be lost: let "
+                f"{type(event).__name__} in thread {threading.current_thread().name!r}: only the thread that owns a "
+                "Document may change it. This change is made and sent all the same, a later one may be lost: let "
                 "doc.add_next_tick_callback(function) make it, where doc is the model's .document; that is safe from "
                 "any thread"
             )

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import bokeh
@@ -992,7 +992,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
             case "periodic":
                 rig.document.add_periodic_callback(fails, 5)
             case "async":
-                rig.document.add_next_tick_callback(fails_later)  # type: ignore[arg-type]  # it may be async
+                rig.document.add_next_tick_callback(cast(Any, fails_later))  # it may be async
         await until(lambda: rig.stage.errors, "the error")
         if kind == "periodic":
             await until(lambda: len(rig.stage.errors) >= 2, "the next round")

@@ -185,7 +185,7 @@ def test_a_source_whose_columns_have_rules_of_their_own_keeps_them() -> None:
     with pytest.warns(RuntimeWarning, match="previously declared"):  # Bokeh advises against it
 
         class Strict(ColumnDataSource):
-            data = ColumnData(String, Seq(AnyValue)).asserts(lambda _, data: len(data["x"]) < 3, "too many rows")
+            data: Any = ColumnData(String, Seq(AnyValue)).asserts(lambda _, data: len(data["x"]) < 3, "too many rows")
 
     source = Strict(data={"x": []})
     document = Document()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -58,7 +58,7 @@ class Socket:
 
 def written_by_bokeh(message: BokehMessage[Any]) -> Frames:
     socket = Socket()
-    asyncio.run(message.send(socket))  # type: ignore[arg-type]
+    asyncio.run(message.send(cast(Any, socket)))
     return tuple(socket.frames)
 
 

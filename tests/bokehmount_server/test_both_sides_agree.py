@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tests.server_apps.serving import Running, send_event, serving, until
 
+from ..kinds import the
+
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # clients cut short
 
 
@@ -169,4 +171,6 @@ def test_a_client_and_the_document_are_equal_in_the_end(running: Running, change
         ask(client, "have you heard me?")
         settle(running, session)
         ask(client, "have I heard you?")
-        assert state(client.document) == running.do(session.with_document_locked, state, session.document)
+        assert state(the(Document, client.document)) == running.do(
+            session.with_document_locked, state, session.document
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bokeh.core.types import ID
@@ -190,7 +190,7 @@ def test_a_dask_cluster_does_the_work_of_an_app() -> None:
             async def ask() -> None:
                 told.text = f"{await running.server.run_in_background(square, new)}"
 
-            doc.add_next_tick_callback(ask)  # type: ignore[arg-type]  # it may be async
+            doc.add_next_tick_callback(cast(Any, ask))  # it may be async
 
         number.on_change("value", changed)
         doc.add_root(number)
@@ -203,6 +203,6 @@ def test_a_dask_cluster_does_the_work_of_an_app() -> None:
     ):
         running.server.tornado_app.background_executor = dask.get_executor()
         client = running.pull()
-        the(Slider, client.document.get_model_by_name("number")).value = 12
-        until(client, lambda: the(Div, client.document.get_model_by_name("told")).text == "144")
+        the(Slider, the(Document, client.document).get_model_by_name("number")).value = 12
+        until(client, lambda: the(Div, the(Document, client.document).get_model_by_name("told")).text == "144")
         client.close()

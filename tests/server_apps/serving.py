@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import orjson
 from bokeh.client import pull_session
 from bokeh.client.session import ClientSession
+from bokeh.document import Document
 from bokeh.document.events import MessageSentEvent
 from bokeh.events import ModelEvent
 from tornado.ioloop import IOLoop
@@ -18,6 +19,8 @@ from tornado.platform.asyncio import BaseAsyncIOLoop
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from bokehmount_server.server import Server
+
+from ..kinds import the
 
 T = TypeVar("T")
 
@@ -102,8 +105,9 @@ def until(client: ClientSession, condition: Callable[[], T], what: str = "the co
 
 def send_event(client: ClientSession, event: ModelEvent) -> None:
     """Send what a browser does when something was clicked; a stock Python client has no way to."""
-    client.document.models.flush_synced()  # the server knows all its models
-    message = MessageSentEvent(client.document, "bokeh_event", event)
+    document = the(Document, client.document)
+    document.models.flush_synced()  # the server knows all its models
+    message = MessageSentEvent(document, "bokeh_event", event)
     connection = client._connection
     connection._loop.run_sync(lambda: connection.send_message(connection._protocol.create("PATCH-DOC", [message])))
 

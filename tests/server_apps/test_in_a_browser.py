@@ -140,7 +140,8 @@ def test_panel_knows_of_a_document_whatever_application_made_it(browser: Browser
     import panel as pn
 
     def make(doc: Document) -> None:
-        told = pn.widgets.TextInput(name="told")
+        widgets: Any = pn.widgets
+        told = widgets.TextInput(name="told")
         pn.state.onload(lambda: setattr(told, "value", f"loaded with {pn.state.session_args}"))
         told.servable()  # in what is the current Document
 

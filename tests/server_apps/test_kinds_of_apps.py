@@ -39,7 +39,7 @@ def app(name: str) -> Application:
 
 
 def named(client: ClientSession, name: str) -> Any:
-    model = client.document.get_model_by_name(name)
+    model = the(Document, client.document).get_model_by_name(name)
     assert model is not None, f"no model is named {name!r}"
     return model
 
@@ -50,7 +50,7 @@ def text_becomes(client: ClientSession, name: str, text: str) -> None:
 
 def holds(client: ClientSession, text: str) -> bool:
     """Whether this is somewhere in its Document."""
-    return text in str(client.document.to_json(deferred=False))
+    return text in str(the(Document, client.document).to_json(deferred=False))
 
 
 def test_a_script_with_sliders_redraws_its_curve() -> None:
@@ -156,7 +156,7 @@ def test_a_panel_apps_widget_drives_its_bound_function() -> None:
         assert page.status_code == 200
         assert "<title>Squares</title>" in page.text
         client = running.pull("/panel")
-        (slider,) = client.document.select({"type": Slider})
+        (slider,) = the(Document, client.document).select({"type": Slider})
         the(Slider, slider).value = 5
         until(client, partial(holds, client, "5 squared is 25"))
         client.close()
@@ -177,7 +177,7 @@ def test_a_panel_callback_in_an_event_handler_reaches_the_browser() -> None:
 
     with serving(make) as running:
         client = running.pull()
-        (button,) = client.document.select({"type": pn.models.widgets.Button})
+        (button,) = the(Document, client.document).select({"type": pn.models.widgets.Button})
         for count in (1, 2):
             send_event(client, ButtonClick(the(AbstractButton, button)))
             until(client, partial(holds, client, f"{count} clicks"))
@@ -251,11 +251,14 @@ def test_a_holoviews_map_redraws_with_its_slider() -> None:
     with serving({"/hv": app("holoviews_app.py")}) as running:
         assert requests.get(f"{running.url}/hv", timeout=60).status_code == 200
         client = running.pull("/hv")
-        slider: Any = next(model for model in client.document.models if "Slider" in type(model).__name__)
+        slider: Any = next(model for model in the(Document, client.document).models if "Slider" in type(model).__name__)
         slider.value = 2.0
 
         def drawn() -> bool:
-            sources = [the(ColumnDataSource, model) for model in client.document.select({"type": ColumnDataSource})]
+            sources = [
+                the(ColumnDataSource, model)
+                for model in the(Document, client.document).select({"type": ColumnDataSource})
+            ]
             return any(4.0 in list(next(iter(source.data.values()), [])) or _has(source, 16.0) for source in sources)
 
         until(client, drawn, "the curve is a parabola")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from bokeh.io import curdoc
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div
@@ -26,7 +28,7 @@ def tick() -> None:
 
 def patch() -> None:
     source.patch({"y": [(0, -1)]})
-    doc.add_next_tick_callback(finish)  # type: ignore[arg-type]  # it may be async
+    doc.add_next_tick_callback(cast(Any, finish))  # it may be async
 
 
 async def finish() -> None:
