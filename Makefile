@@ -1,6 +1,7 @@
 # make demo     JupyterLab with live Bokeh apps, in a .venv of its own
 # make test     everything CI runs: lint, all tests with a real browser, a real JupyterHub and a real nginx, some of them
-#               again with the oldest versions of what we build on, and a short look whether each benchmark runs
+#               again with the oldest versions of what we build on and with the newest, and a short look whether each
+#               benchmark runs
 # make lint     ruff, mypy, tsc and prettier
 # make format   mend what they can
 # make bench    all benchmarks, side by side with the rivals (make bench-smoke: only whether they run)
@@ -18,6 +19,7 @@ WITH_BROWSER = chromium="$$(tools/chromium)" && \
 
 ## What depends most on other packages' versions.
 WITH_OLDEST := tests/live tests/bokehmount/test_streaming.py tests/browser/test_views.py tests/browser/test_trouble.py
+WITH_NEWEST := tests/live tests/bokehmount tests/bokehmount_server tests/nbclient tests/server_apps tests/browser/test_views.py
 
 WITH_NGINX = nginx="$$(tools/nginx)" && export NGINX="$$nginx" &&
 
@@ -30,9 +32,11 @@ help:
 demo: .venv/.demo
 	tools/demo
 
-test: lint .tools/node_modules/.bin/configurable-http-proxy .tools/oldest/.made
+test: lint .tools/node_modules/.bin/configurable-http-proxy .tools/oldest/.made .tools/.newest
 	$(WITH_NGINX) $(WITH_BROWSER) $(BIN)/python -m pytest
 	$(WITH_BROWSER) PYTHONPATH="$(CURDIR)/.tools/oldest" $(BIN)/python -m pytest $(WITH_OLDEST)
+	[ .tools/newest -ef .venv ] || { $(WITH_BROWSER) PATH="$(CURDIR)/.tools/newest/bin:$$PATH" \
+		&& .tools/newest/bin/python -m pytest $(WITH_NEWEST); }
 	$(BIN)/python -m benchmarks --smoke
 
 lint: .venv/.test
@@ -73,6 +77,10 @@ $(LAB)/dist/package.json: $(LAB)/node_modules/.yarn-state.yml $(LAB_SOURCES)
 
 .tools/oldest/.made: tests/oldest.txt | .venv/.test
 	tools/oldest
+	touch $@
+
+.tools/.newest: pyproject.toml | .venv/.test
+	tools/newest
 	touch $@
 
 .tools/node_modules/.bin/configurable-http-proxy:

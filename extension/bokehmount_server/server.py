@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bokehmount.session import ServerSession
 
-__all__ = ("BaseServer", "Server")
+__all__ = ("BaseServer", "Server", "bind_sockets")  # the last since Bokeh 3.10
 
 log = logging.getLogger(__name__)
 
