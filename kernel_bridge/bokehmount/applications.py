@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 import sys
@@ -13,19 +14,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from bokeh.application import Application
-from bokeh.application.handlers import DirectoryHandler, Handler, NotebookHandler, ScriptHandler
+from bokeh.application.handlers import DirectoryHandler, FunctionHandler, Handler, NotebookHandler, ScriptHandler
 from bokeh.core.validation import silence
 from bokeh.core.validation.warnings import EMPTY_LAYOUT
 from bokeh.document import Document
 
-__all__ = ("application_of", "application_with", "tell_panel", "why_no_app")
+__all__ = ("application_of", "application_of_function", "application_with", "tell_panel", "why_no_app")
 
 _HANDLERS: Final[dict[str, Callable[..., Handler]]] = {".py": ScriptHandler, ".ipynb": NotebookHandler}
 
 _PANEL: Final = "panel.io.application"
 
+_BRING_PANEL: Final = ("panel", "holoviews", "hvplot")
+
 _IMPORTS_PANEL: Final = re.compile(
-    rb'(?:^|[\n"]|\\n)\s*(?:from\s+|import\s(?:[^\n#"]*[\s,])?)(?:panel|holoviews|hvplot)\b', re.ASCII
+    rb'(?:^|[\n"]|\\n)\s*(?:from\s+|import\s(?:[^\n#"]*[\s,])?)(?:%s)\b' % "|".join(_BRING_PANEL).encode(), re.ASCII
 )
 """In a script, or in a notebook's JSON."""
 
@@ -35,6 +38,26 @@ def application_with(handler: Handler) -> Application:
     panel = _panel()
     make: Callable[[Handler], Application] = Application if panel is None else panel.Application
     return make(handler)
+
+
+def application_of_function(function: Callable[..., Any], app: Callable[[Document], None]) -> Application:
+    """The application of a user's function; Panel is there before it is made if the function imports it.
+
+    Args:
+        function: the user's
+        app: calls it and fills a Document
+    """
+    if _code_imports_panel(function):
+        _load_panel()
+    return application_with(FunctionHandler(app, trap_exceptions=False))
+
+
+def _code_imports_panel(function: Callable[..., Any]) -> bool:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and any(
+        step.opname == "IMPORT_NAME" and step.argval.partition(".")[0] in _BRING_PANEL
+        for step in dis.get_instructions(code)
+    )
 
 
 def tell_panel(application: Application, document: Document) -> None:
@@ -99,10 +122,15 @@ def _module_of(function: Any) -> str:
 
 
 def _made(handler: Callable[..., Handler], path: Path) -> Application:
-    if _PANEL not in sys.modules and any(map(_imports_panel, _sources(path))):
-        with suppress(ImportError):  # the app itself will say so
-            import_module(_PANEL)
+    if any(map(_imports_panel, _sources(path))):
+        _load_panel()
     return application_with(handler(filename=str(path)))
+
+
+def _load_panel() -> None:
+    """Panel has to be there before an app that uses it is made; it takes too long to be imported for others."""
+    with suppress(ImportError):  # the app itself will say so
+        import_module(_PANEL)
 
 
 def _sources(path: Path) -> list[Path]:
@@ -110,5 +138,4 @@ def _sources(path: Path) -> list[Path]:
 
 
 def _imports_panel(file: Path) -> bool:
-    """Panel has to be there before an app that uses it is made; it takes too long to be imported for others."""
     return _IMPORTS_PANEL.search(file.read_bytes()) is not None

@@ -24,6 +24,13 @@ class DocumentLock:
         """Whether somebody holds it."""
         return self._held
 
+    def locked(self) -> bool:
+        """False, to Panel, which asks by this name in a thread of its own whether it may change models there.
+
+        Bokeh 3.10 holds the lock while such threads run callbacks; here one thread alone may change a Document.
+        """
+        return False
+
     def try_acquire(self) -> bool:
         """Take it if it is free and nobody waits for it."""
         if self._held or self._waiting:

@@ -17,7 +17,15 @@ from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
 from bokeh.resources import Resources
 
-__all__ = ("bundle_of_panel", "component_file", "is_of_panel", "tell_address", "template_of_panel", "with_spinner")
+__all__ = (
+    "bundle_of_panel",
+    "component_file",
+    "has_template",
+    "is_of_panel",
+    "tell_address",
+    "template_of_panel",
+    "with_spinner",
+)
 
 
 def is_of_panel(shown: Document | Model) -> bool:
@@ -26,6 +34,15 @@ def is_of_panel(shown: Document | Model) -> bool:
         return False
     models = shown.models if isinstance(shown, Document) else shown.references()
     return any(type(model).__module__.startswith("panel.") for model in models)
+
+
+def has_template(document: Document) -> bool:
+    """Whether Panel has a template for it, as by ``pn.extension(template=…)``, which fills it when its app is done."""
+    if "panel.io.resources" not in sys.modules:
+        return False
+    from panel.io.state import state
+
+    return document in state._templates
 
 
 def bundle_of_panel(document: Document, resources: Resources) -> Bundle:
@@ -77,6 +94,7 @@ def tell_address(document: Document, request: Any) -> None:
     from panel.util.parameters import edit_readonly
 
     protocol, host, path = (getattr(request, name, "") for name in ("protocol", "host", "path"))
+    path = _END.sub("", path) or "/"
     asked = {name: values for name, values in request.arguments.items() if not name.startswith("bokeh-")}
     # Tornado reads names, not values, as Latin-1
     query = urlencode(asked, doseq=True, encoding="latin-1", errors="replace", quote_via=quote)
@@ -90,6 +108,9 @@ def tell_address(document: Document, request: Any) -> None:
         with edit_readonly(location):
             location.param.update(**told, href=f"{protocol}://{host}{path}{told['search']}")
 
+
+_END: Final = re.compile(r"/(ws|autoload\.js)$")
+"""What an app's other requests have behind the address of its page, any of which may come first."""
 
 _HOST: Final = re.compile(r"(.*?)(?::(\d+))?", re.DOTALL)
 """A host as in the header of that name, and its port where it has one."""

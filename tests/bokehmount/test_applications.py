@@ -64,6 +64,32 @@ def test_so_it_is_for_notebooks_and_folders(tmp_path: Path) -> None:
     assert made(folder) == PANEL
 
 
+FIRST_VIEW = """\
+import asyncio, sys
+from bokehmount.contexts import ApplicationContext
+from bokehmount.kernel.sources import source_of
+from bokehmount.tokens import RequestInfo
+
+def dashboard():
+    import panel as pn
+    print(pn.state.location.pathname)
+    return pn.Column("x")
+
+async def look():
+    context = ApplicationContext(source_of(dashboard).application(), asyncio.get_running_loop(), "/app")
+    await context.create_session_if_needed("s", RequestInfo(path="/bokeh/app"))
+
+assert "panel" not in sys.modules
+asyncio.run(look())
+"""
+
+
+def test_so_it_is_for_a_function_that_imports_it_itself() -> None:
+    """The first view knows of its page what all later ones do."""
+    run = subprocess.run([sys.executable, "-c", FIRST_VIEW], check=True, capture_output=True, text=True)
+    assert run.stdout == "/bokeh/app\n"
+
+
 EMPTY = """\
 import panel
 from bokeh.application.handlers import FunctionHandler

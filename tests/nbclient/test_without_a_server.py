@@ -134,6 +134,8 @@ def test_each_way_of_showing_leaves_a_static_picture_and_runs_the_app_once(own_f
         "from bokeh.io import output_notebook, show as stock_show\noutput_notebook()\nstock_show(waves)",
         "%bokehmount",
         "import sys\nprint('bokeh.server.server' in sys.modules)",
+        "from bokeh.io import curdoc\nfrom bokeh.models import Div\n"
+        "show(lambda: curdoc().add_root(Div(text='Of curdoc')))",
     )
     NotebookClient(book, timeout=60).execute()
     outputs = [cell.outputs for cell in book.cells]
@@ -154,6 +156,7 @@ def test_each_way_of_showing_leaves_a_static_picture_and_runs_the_app_once(own_f
     assert len(stock) == 1, "stock bokeh.io.show(app) takes the same road"
     assert "No Jupyter server runs this kernel" in outputs[6][0]["text"]
     assert outputs[7][0]["text"] == "False\n", "nothing opened a Bokeh server"
+    assert "Of curdoc" in only_picture(outputs[8])["text/html"]
     assert not [output for cell in book.cells for output in cell.outputs if output.get("name") == "stderr"]
 
 

@@ -215,6 +215,8 @@ def test_panel_knows_the_address_of_a_page_while_its_app_is_made(path: str) -> N
         root, _, port = running.url.removesuffix("/x").rpartition(":")
         query = "?n=5&who=%C3%BC"
         assert requests.get(f"{running.url}{path}{query}&bokeh-session-id=one", timeout=20).status_code == 200
+        running.pull(path, arguments={"n": "5", "who": "x"}).close()  # a session that a WebSocket makes
+        assert told.pop()["pathname"] == f"/x{path}".rstrip("/")
     assert told == [
         {
             **{"n": 5, "who": "ü"},
@@ -222,6 +224,27 @@ def test_panel_knows_the_address_of_a_page_while_its_app_is_made(path: str) -> N
             **{"port": port, "pathname": f"/x{path}", "search": query},
         }
     ]
+
+
+@theirs
+def test_panels_threads_may_change_what_is_seen() -> None:
+    import panel as pn
+
+    def made(doc: Document) -> None:
+        panel: Any = pn  # which has no types
+        slider, told = panel.widgets.IntSlider(end=9), panel.pane.Str("nothing yet")
+
+        async def changed(event: Any) -> None:
+            await asyncio.to_thread(setattr, told, "object", f"it is {event.new}")
+
+        slider.param.watch(changed, "value")
+        pn.Column(slider, told).server_doc(doc)
+
+    with serving(made) as running:
+        client = running.pull()
+        the(Slider, the(Document, client.document).select_one({"type": Slider})).value = 5
+        until(client, lambda: holds(client, "it is 5"))
+        client.close()
 
 
 COMPONENT = """

@@ -16,6 +16,7 @@ from bokeh.model import Model
 from .. import __version__
 from ..contexts import raise_failures
 from ..errors import CloseCode
+from ..putting_back import filled
 from ..repeating import forever
 from ..session import Connection
 from .cell import cell_of
@@ -143,8 +144,9 @@ class Bridge:
         else:
             assert source.application is not None, "a source is an application or a model"
             application = source.application()
-            with public_files():
-                shown = application.create_document()
+            shown = Document()
+            with public_files(), filled(shown):
+                application.initialize_document(shown)
             raise_failures(application)
         self._publish(static_bundle(source.title, shown, width, height))
         return Handle(f"/{name or source.title}", None, list, lambda: None)

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models.ui import UIElement
 
-from ..applications import application_of, application_with, why_no_app
+from ..applications import application_of, application_of_function, application_with, why_no_app
+from ..of_panel import has_template
 
 __all__ = ("ACCEPTED", "Source", "source_of")
 
@@ -36,8 +38,8 @@ class Source:
         application: makes a new Document for each view; None for a model
         model: lives in one Document that all its views share; None for an application
         files: the file or folder it is read from; it is read again when that changes
-        owns_models: whether the models of a Document are of no use any more when its session ends; a Panel object puts
-            its user's own figure into each Document
+        owns_models: whether the models of a Document are of no use any more when its session ends; a function
+            and a Panel object may put their user's own figure into each Document
     """
 
     title: str
@@ -100,7 +102,7 @@ def _of_model(model: Model) -> Source:
 
 def _of_function(function: Callable[..., Any]) -> Source:
     name = getattr(function, "__name__", type(function).__name__)
-    takes_document = _takes(function, Document())
+    takes_document = _takes(function, Document()) and not _does_without(function)
     if not takes_document and not _takes(function):
         raise TypeError(
             f"show() can't show the function {name!r}: an app is called with one argument, the Document, as app(doc), "
@@ -110,14 +112,20 @@ def _of_function(function: Callable[..., Any]) -> Source:
         raise TypeError(f"show() can't show {name!r}, which {why}; show() takes {ACCEPTED}")
 
     def app(doc: Document) -> None:  # a handler refuses some that can be called like this: def app(doc, **options)
-        if takes_document:
-            function(doc)
-        else:
-            _put(function(), doc, name)
+        made = function(doc) if takes_document else function()
+        if takes_document and _is_filled(doc):
+            return
+        if not (_put(made, doc) or _is_filled(doc) or takes_document):
+            raise TypeError(
+                f"{name}() returned {made!r:.100}: a function without arguments returns what is to be seen, a Bokeh "
+                "model, figure or layout, or a Panel or HoloViews object; one with an argument fills the Document, as "
+                "app(doc)"
+            )
 
     return Source(
         "app" if name == "<lambda>" else name,
-        lambda: application_with(FunctionHandler(app, trap_exceptions=False)),
+        partial(application_of_function, function, app),
+        owns_models=False,
     )
 
 
@@ -129,23 +137,39 @@ def _takes(function: Callable[..., Any], *args: object) -> bool:
     return True
 
 
-def _put(made: object, doc: Document, name: str) -> None:
-    """Put what a function returned into its Document; nothing where it has done so itself, as by ``.servable()``.
+def _does_without(function: Callable[..., Any]) -> bool:
+    """Whether a function that could be called with a Document has another value for its first argument."""
+    first = next(iter(inspect.signature(function).parameters.values()))
+    return not (first.default is first.empty or isinstance(first.default, Document | None))
 
-    Raises:
-        TypeError: it can't be there
+
+def _is_filled(doc: Document) -> bool:
+    return bool(doc.roots) or has_template(doc)
+
+
+def _put(made: object, doc: Document) -> bool:
+    """Put what a function returned into its Document, where it has not done so itself, as by ``.servable()``.
+
+    Returns:
+        whether it is something that can be seen
     """
     models: Sequence[Any] = made if isinstance(made, list | tuple) else [made]
     if (viewable := _panel_viewable(made)) is not None:
-        _panel_app(viewable)(doc)
-    elif models and all(isinstance(model, UIElement) for model in models):
+        if not _is_filled(doc):
+            _panel_app(viewable)(doc)
+        return True
+    if not models or not all(isinstance(model, UIElement) for model in models):
+        return False
+    try:
         for model in models:
-            doc.add_root(model)
-    elif made is not None or not doc.roots:
-        raise TypeError(
-            f"{name}() returned {made!r:.100}: a function without arguments returns what is to be seen, a Bokeh model, "
-            "figure or layout, or a Panel or HoloViews object; one with an argument fills the Document, as app(doc)"
-        )
+            if model.document is not doc:
+                doc.add_root(model)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{error}: another view has it. Make all that is to be seen within the function, which is called for each "
+            "view, or show() the figure itself, which its views share"
+        ) from error
+    return True
 
 
 def _application_title(application: Application) -> str:

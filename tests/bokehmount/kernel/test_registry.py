@@ -125,6 +125,25 @@ async def test_an_app_goes_on_where_what_shall_replace_it_can_not_be_made(rig: R
     assert rig.host.session_of(viewer) in first.sessions
 
 
+@pytest.mark.parametrize("kind", ["returned", "added"])
+def test_a_figure_of_another_cell_stays_whole_when_the_session_that_showed_it_ends(kind: str) -> None:
+    mine = figure(title="mine")
+    mine.line([1, 2], [1, 2])
+    app: Any = (lambda: mine) if kind == "returned" else (lambda doc: doc.add_root(mine))
+
+    @with_rig
+    async def run_twice(rig: Rig) -> None:
+        for _ in range(2):
+            (shown,) = rig.cell(app)
+            await rig.look(shown)
+            (session,) = shown.sessions
+            assert session.document.roots == [mine]
+            assert the(Title, mine.title).text == "mine" and len(mine.renderers) == 1
+            await rig.registry.close_all()
+
+    run_twice()
+
+
 @with_rig
 async def test_a_cell_that_runs_again_replaces_its_app_and_its_views_move(rig: Rig) -> None:
     (first,) = rig.cell(hello)

@@ -15,12 +15,14 @@ import pytest
 from bokeh.application.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
+from bokeh.io import curdoc
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from bokeh.plotting import figure
 
 from bokehmount.kernel.sources import ACCEPTED, Source, source_of
+from bokehmount.putting_back import filled
 
 
 def built(source: Source) -> Document:
@@ -183,10 +185,76 @@ def test_a_function_without_arguments_is_called_for_each_document() -> None:
     assert texts(built(source_of(lambda: [Div(text="one"), Div(text="two")]))) == ["one", "two"]
 
 
-OF_PANEL = """\
-import panel as pn
-from bokehmount.kernel.sources import source_of
+def greeting(text: str = "hello") -> Div:
+    return Div(text=text)
 
+
+def returned(doc: Document) -> Div:
+    return Div(text="hello")
+
+
+def filled_and_returned(doc: Document) -> Div:
+    hello(doc)
+    return Div(text="nobody asked for this")
+
+
+def current_and_returned() -> Any:
+    layout = column(Div(text="hello"))
+    curdoc().add_root(layout)
+    return layout.children[0]
+
+
+def waiting(doc: Document) -> Document:
+    doc.add_next_tick_callback(lambda: None)
+    return doc
+
+
+@pytest.mark.parametrize("function", [greeting, lambda *, text="hello": Div(text=text), returned, filled_and_returned])
+def test_what_a_function_returns_is_shown_where_it_has_not_filled_its_document(function: Any) -> None:
+    assert texts(built(source_of(function))) == ["hello"]
+
+
+def test_what_is_in_a_document_is_not_put_there_again() -> None:
+    document = Document()
+    with filled(document):
+        source_of(current_and_returned).application().initialize_document(document)  # type: ignore[misc]
+    assert [type(root).__name__ for root in document.roots] == ["Column"]
+
+
+def test_an_app_that_fills_its_document_later_may_return_what_it_wants() -> None:
+    assert built(source_of(waiting)).roots == []
+
+
+def test_a_function_that_gives_each_view_the_same_is_told_so() -> None:
+    same = Div()
+    source = source_of(lambda: same)
+    first = built(source)
+    assert first.roots == [same]
+    with pytest.raises(RuntimeError, match=r"only a single document.* another view has it\. Make all .* within"):
+        built(source)
+
+
+OF_PANEL = """\
+import asyncio
+import panel as pn
+from bokehmount.contexts import ApplicationContext
+from bokehmount.kernel.sources import source_of
+from bokehmount.tokens import RequestInfo
+
+def roots(app):
+    async def look():
+        context = ApplicationContext(source_of(app).application(), asyncio.get_running_loop(), "/app")
+        return (await context.create_session_if_needed("s", RequestInfo())).document.roots
+    names = [type(root).__name__ for root in asyncio.run(look())]
+    return [name for name in names if name in ("Row", "Column")]
+
+def in_template():
+    pn.extension(template="vanilla")
+    pn.Row("seen").servable()
+
+assert roots(lambda: pn.Row("seen").servable()) == ["Row"], "once"
+assert roots(lambda: pn.template.VanillaTemplate(main=[pn.Row("seen")]).servable()) == ["Row"], "once"
+assert roots(in_template) == ["Row"], "Panel fills a template when the app is done"
 seen = source_of(lambda: pn.Row("seen")).application().create_document()
 assert [model for model in seen.models if "seen" in str(getattr(model, "text", ""))]
 page = source_of(lambda: pn.template.VanillaTemplate(title="Whole page")).application().create_document()
