@@ -38,7 +38,7 @@ class _AlsoBokehs(type):
     """An event that a Document made counts as one of ours."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.__mro__[2])
+        return isinstance(instance, next(base for base in cls.__mro__ if base.__module__ == bokeh_events.__name__))
 
 
 class _Apart:

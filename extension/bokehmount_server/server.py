@@ -102,9 +102,7 @@ class BaseServer:
         self.stop()
         await self.closed()
 
-    async def wait_until_stopped(self) -> None:
-        """`closed`, by its name in Bokeh."""
-        await self.closed()
+    wait_until_stopped = closed  # its name in Bokeh
 
     def _soon(self, work: Callable[[], Any]) -> None:
         if self._loop.asyncio_loop.is_running():  # type: ignore[attr-defined]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 __all__ = ("PanelConnection", "panel_connections")
 
@@ -21,28 +22,16 @@ class _Socket:
 
 
 @dataclass(frozen=True, eq=False)
-class _Message:
-    events: Sequence[Any]
-
-
-class _Protocol:
-    """Makes of events the message that Panel writes, since its 1.10; before, it wrote the events themselves."""
-
-    def create(self, _type: str, events: Sequence[Any]) -> _Message:
-        return _Message(events)
-
-
-@dataclass(frozen=True, eq=False)
 class PanelConnection:
     """What Panel takes for a connection of a session.
 
     Args:
         _socket: named as Bokeh names it
-        protocol: makes messages
     """
 
     _socket: _Socket
-    protocol: _Protocol = field(default_factory=_Protocol)
+    protocol: ClassVar[Any] = SimpleNamespace(create=lambda _type, events: events)
+    """Makes of events the message that Panel writes, since its 1.10; before, it wrote the events themselves."""
 
 
 def panel_connections(patched: Patched) -> Sequence[PanelConnection]:
@@ -58,7 +47,7 @@ def panel_connections(patched: Patched) -> Sequence[PanelConnection]:
     return (PanelConnection(_Socket(patched)),)
 
 
-def _write(connection: PanelConnection, events: Sequence[Any] = (), msg: _Message | None = None) -> list[Any]:
-    for event in msg.events if msg is not None else events:
+def _write(connection: PanelConnection, events: Sequence[Any] = (), msg: Sequence[Any] = ()) -> list[Any]:
+    for event in msg or events:
         connection._socket.patched(event)
     return []

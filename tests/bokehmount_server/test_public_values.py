@@ -110,6 +110,11 @@ def test_what_a_document_tells_is_one_of_these_events() -> None:
     assert [isinstance(event, kind) for event, kind in zip(seen, kinds, strict=True)] == [True, True, True]
     assert all(isinstance(event, events.DocumentPatchedEvent) for event in seen)
 
+    class Mine(events.ModelChangedEvent):
+        pass
+
+    assert [isinstance(event, Mine) for event in seen] == [False, True, False], "also of a class below one of these"
+
 
 def test_nobody_is_asked_to_log_in_by_default() -> None:
     auth = NullAuth()
