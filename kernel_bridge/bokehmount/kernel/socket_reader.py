@@ -19,7 +19,7 @@ from typing import Final
 
 from ..errors import ProtocolError
 from ..link.messages import Part
-from ..link.stream import PartsReader
+from ..link.stream import PartsReader, kept_by
 
 __all__ = ("MOST", "SocketReader")
 
@@ -30,8 +30,8 @@ TRUST: Final = 0.05
 """Seconds for which a main thread that has just read is trusted to read on; less than a person notices."""
 
 MOST: Final = 1 << 26
-"""Bytes that may wait for the main thread.  More stays in the socket, and then with the server and its browsers, who
-hear meanwhile that the kernel does not answer."""
+"""Bytes of memory that may wait for the main thread.  More stays in the socket, and then with the server and its
+browsers, who hear meanwhile that the kernel does not answer."""
 
 _INT: Final = array("i").itemsize
 _ANCILLARY: Final = socket.CMSG_SPACE(_INT) if hasattr(socket, "CMSG_SPACE") else 0
@@ -139,24 +139,26 @@ class SocketReader:
     def _look(self) -> None:
         with self._reading:
             trusted, self._main_has_read = self._main_has_read and not self._is_over, False
-            while not self._is_over and self._waiting <= MOST and self._is_readable():
+            while not self._is_over and self._waiting <= MOST and self._polled():
                 trusted, size = False, 0
                 for parts in self._read():
                     self._received(parts)
-                    size += sum(map(len, parts))
+                    size += kept_by(parts)
                 self._handed_over += 1
                 self._waiting += size
                 self._main.call_soon_threadsafe(self._caught_up, size)
             is_full = self._waiting > MOST and not self._is_over
+            if is_full and self._polled() & select.POLLHUP:
+                self._end("the server closed the link")
         if trusted or is_full:
             self._watch.call_later(TRUST, self._look)
         else:
             self._watch_on()
 
-    def _is_readable(self) -> bool:
+    def _polled(self) -> int:
         readable = select.poll()
         readable.register(self._descriptor, select.POLLIN)
-        return bool(readable.poll(0))
+        return sum(events for _, events in readable.poll(0))
 
     # On either, with the lock ----------------------------------------------------------------------------------------
 
@@ -171,9 +173,12 @@ class SocketReader:
         except (BlockingIOError, InterruptedError):
             return []
         except (OSError, ProtocolError) as error:
-            self._is_over = True
-            self._watch.call_soon_threadsafe(self._lost, str(error))
+            self._end(str(error))
             return []
+
+    def _end(self, why: str) -> None:
+        self._is_over = True
+        self._watch.call_soon_threadsafe(self._lost, why)
 
     def _take_along(self, along: list[tuple[int, int, bytes]], *, lost: bool) -> None:
         for level, kind, data in along:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -161,6 +161,53 @@ def test_what_a_busy_main_thread_has_no_room_for_stays_with_who_sends_it() -> No
             it.send(b"and on")
             await until(lambda: it.seen[-1] == b"and on")
         await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_dies_while_there_is_no_room_is_heard_of_all_the_same() -> None:
+    async def main() -> None:
+        with reading() as it:
+
+            def send() -> None:
+                with suppress(TimeoutError):
+                    while True:
+                        it.send(bytes(1 << 20))
+                it.other.close()
+
+            await asyncio.sleep(0.05)
+            it.other.settimeout(0.5)
+            sender = threading.Thread(target=send)
+            sender.start()
+            sender.join()
+            assert not it.lost and not it.seen, "a cell runs all the time"
+            time.sleep(0.3)
+            assert it.lost == ["the server closed the link"]
+        await asyncio.sleep(0.05)
+        assert it.lost == ["the server closed the link"] and it.own.fileno() == -1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [100, 66_000])
+def test_what_waits_is_counted_as_the_memory_that_it_takes(size: int) -> None:
+    """A small message is a number of objects; a part of 64 KiB or more has a buffer of 256 KiB to itself."""
+
+    async def main() -> None:
+        with reading() as it:
+            it.other.settimeout(0.5)
+            count = 2 * MOST // (1 << 10 if size == 100 else 1 << 18)
+
+            def send() -> None:
+                with suppress(TimeoutError):
+                    for _ in range(count):
+                        it.send(bytes(size))
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            sender.join()
+            assert len(it.readers) < 0.6 * count
+        await asyncio.sleep(0.05)
 
     asyncio.run(main())
 
