@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Curve:
     lines: dict[str, list[tuple[float, float]]]
 
 
-def curve_panel(curve: Curve, top: float) -> list[str]:
+def curve_panel(curve: Curve, top: float, colours: dict[str, str]) -> list[str]:
     left, right, high, low = 60.0, WIDTH - LABELS - 10.0, top + 30, top + CURVE_HEIGHT - 40
     points = [point for line_points in curve.lines.values() for point in line_points]
     place_x, ticks_x = log_scale((x for x, _ in points), left, right)
@@ -104,7 +105,7 @@ def curve_panel(curve: Curve, top: float) -> list[str]:
         parts.append(line(left, place_y(tick), right, place_y(tick), FAINT))
         parts.append(label(left - 6, place_y(tick) + 4, number(tick), anchor="end", colour="#888888"))
     for position, (route, line_points) in enumerate(curve.lines.items()):
-        colour = CURVE_COLOURS[position % len(CURVE_COLOURS)]
+        colour = colours[route]
         path = " ".join(f"{place_x(x):.1f},{place_y(y):.1f}" for x, y in line_points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.extend(dot(place_x(x), place_y(y), colour, 3) for x, y in line_points)
@@ -113,7 +114,11 @@ def curve_panel(curve: Curve, top: float) -> list[str]:
 
 
 def curves_svg(curves: Sequence[Curve]) -> str:
+    routes = dict.fromkeys(route for curve in curves for route in curve.lines)
+    colours = dict(zip(routes, itertools.cycle(CURVE_COLOURS), strict=False))
     body = [
-        part for position, curve in enumerate(curves) for part in curve_panel(curve, 10.0 + CURVE_HEIGHT * position)
+        part
+        for position, curve in enumerate(curves)
+        for part in curve_panel(curve, 10.0 + CURVE_HEIGHT * position, colours)
     ]
     return document(body, 10.0 + CURVE_HEIGHT * len(curves))
