@@ -15,7 +15,7 @@ LAB_SOURCES := $(wildcard $(LAB)/src/* $(LAB)/style/*) $(LAB)/tsconfig.json $(LA
 
 ## Browser and nginx are looked for first and apart, so that the command stops where there is none.
 WITH_BROWSER = chromium="$$(tools/chromium)" && \
-	CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH"
+	export CHROMIUM="$$chromium" PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/node_modules/.bin:$$PATH" &&
 
 ## What depends most on other packages' versions.
 WITH_OLDEST := tests/live tests/bokehmount/test_streaming.py tests/browser/test_views.py tests/browser/test_trouble.py
@@ -35,8 +35,8 @@ demo: .venv/.demo
 test: lint .tools/node_modules/.bin/configurable-http-proxy .tools/oldest/.made .tools/.newest
 	$(WITH_NGINX) $(WITH_BROWSER) $(BIN)/python -m pytest
 	$(WITH_BROWSER) PYTHONPATH="$(CURDIR)/.tools/oldest" $(BIN)/python -m pytest $(WITH_OLDEST)
-	[ .tools/newest -ef .venv ] || { $(WITH_BROWSER) PATH="$(CURDIR)/.tools/newest/bin:$$PATH" \
-		&& .tools/newest/bin/python -m pytest $(WITH_NEWEST); }
+	[ .tools/newest -ef .venv ] || { $(WITH_BROWSER) \
+		PATH="$(CURDIR)/.tools/newest/bin:$$PATH" .tools/newest/bin/python -m pytest $(WITH_NEWEST); }
 	$(BIN)/python -m benchmarks --smoke
 
 lint: .venv/.test
