@@ -226,6 +226,7 @@ class ApplicationContext:
         self._server_context = BokehServerContext(self)
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, asyncio.Future[ServerSession]] = {}
+        self._making: list[Application] = []  # those that fill a Document now, once for each
         self._spent: dict[int, None] = {}  # hashes of tokens whose session was seen and has ended, the oldest first
         self._ends = 0
         self._late: set[asyncio.Task[Any]] = set()
@@ -276,7 +277,8 @@ class ApplicationContext:
         return self._application
 
     def _unload_replaced(self, application: Application) -> None:
-        if application is self._application or any(held.application is application for held in self._held.values()):
+        in_use = (self._application, *self._making, *(held.application for held in self._held.values()))
+        if any(application is used for used in in_use):
             return
         self._run_hook(application.on_server_unloaded, "server unloaded hook")
 
@@ -343,11 +345,22 @@ class ApplicationContext:
         return await asyncio.shield(pending)
 
     async def _create(self, session_id: ID, request: Any, token: str | None) -> ServerSession:
-        lifecycle, ends = Lifecycle(time.monotonic()), self._ends
+        lifecycle = Lifecycle(time.monotonic())
         try:
             application = self._renewed()
         except CALLBACK_ERRORS as error:
             raise self._not_made(error, lifecycle) from error
+        self._making.append(application)
+        try:
+            return await self._create_by(application, lifecycle, session_id, request, token)
+        finally:
+            self._making.remove(application)
+            self._unload_replaced(application)
+
+    async def _create_by(
+        self, application: Application, lifecycle: Lifecycle, session_id: ID, request: Any, token: str | None
+    ) -> ServerSession:
+        ends = self._ends
         document = Document()
         context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
         if request is not None:
@@ -503,6 +516,8 @@ class ApplicationContext:
             self._run_last_hooks(held.application, held.context, held.document) for held in cut if held is not None
         ]
         await asyncio.gather(*hooks)
+        for application in {id(held.application): held.application for held in cut if held is not None}.values():
+            self._unload_replaced(application)
         self._note_ended(done)
 
     async def _discard(self, held: _Held, *, only_if_idle: bool) -> bool:

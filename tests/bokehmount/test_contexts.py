@@ -722,10 +722,7 @@ class Told(Hooks):
 
 def test_an_application_that_nobody_uses_stops_before_another_takes_its_place() -> None:
     async def main() -> None:
-        ran: list[str] = []
-        apps = [application(hello), application(hello)]
-        for name, app in zip("ab", apps, strict=True):
-            app.add(Told(name, ran))
+        apps, ran = two_told()
         now = apps[0]
         context = ApplicationContext(lambda: now, stage=Remembering())
         context.run_load_hook()
@@ -733,6 +730,58 @@ def test_an_application_that_nobody_uses_stops_before_another_takes_its_place() 
         await made(context)
         assert ran == ["a loaded", "a unloaded", "b loaded", "b created"]
         await context.end_all()
+
+    run(main)
+
+
+def two_told() -> tuple[list[Application], list[str]]:
+    """Applications a and b, and what their hooks tell."""
+    ran: list[str] = []
+    apps = [application(hello), application(hello)]
+    for name, app in zip("ab", apps, strict=True):
+        app.add(Told(name, ran))
+    return apps, ran
+
+
+def test_an_application_that_is_replaced_while_it_makes_a_session_stops_after_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        (a, b), ran = two_told()
+        go_on = asyncio.Event()
+
+        async def created(context: Any) -> None:
+            await go_on.wait()
+
+        monkeypatch.setattr(a, "on_session_created", created)
+        now = a
+        context = ApplicationContext(lambda: now, stage=Remembering())
+        beginning = asyncio.ensure_future(made(context, "s1"))
+        await turns()
+        now = b
+        await made(context, "s2")
+        assert ran == ["b loaded", "b created"]
+        go_on.set()
+        await context.end(await beginning)
+        assert ran[2:] == ["a destroyed", "a unloaded"]
+        await context.end_all()
+
+    run(main)
+
+
+def test_an_application_that_is_replaced_stops_also_where_its_last_session_is_cut_short() -> None:
+    async def main() -> None:
+        (a, b), ran = two_told()
+        now = a
+        context = ApplicationContext(lambda: now, stage=Remembering())
+        session = await made(context, "s1")
+        now = b
+        await made(context, "s2")
+        work = asyncio.ensure_future(session.with_document_locked(asyncio.sleep, 60))
+        await turns()
+        await context.end_all(0.01)
+        assert ran[-2:] == ["a destroyed", "a unloaded"] and ran.count("a unloaded") == 1
+        work.cancel()
 
     run(main)
 
