@@ -187,9 +187,7 @@ class BaseServer:
     @property
     def url(self) -> str:
         """Where the server is, for a browser on this machine."""
-        host = self.address or "localhost"
-        scheme = "https" if self._http.ssl_options is not None else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{as_url(self.prefix)}"
+        return _origin(self.address, self.port, tls=self._http.ssl_options is not None) + as_url(self.prefix)
 
     @property
     def port(self) -> int | None:
@@ -328,7 +326,7 @@ class Server(BaseServer):
     def _absolute_url(self, *, tls: bool) -> str | None:
         if self._unix_socket:
             return None
-        return f"{'https' if tls else 'http'}://{self._address or 'localhost'}:{self._port}/"
+        return f"{_origin(self._address, self._port, tls=tls)}/"
 
     @property
     def port(self) -> int | None:
@@ -410,3 +408,8 @@ def _bind_unix(path: str) -> socket.socket:
         return netutil.bind_unix_socket(path)
     except (OSError, ValueError) as error:
         raise OSError(getattr(error, "errno", None), f"can't listen on unix_socket {path!r}: {error}") from error
+
+
+def _origin(address: str | None, port: int | None, *, tls: bool) -> str:
+    host = address or "localhost"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

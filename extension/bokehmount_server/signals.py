@@ -45,15 +45,18 @@ def signals_heeded(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> 
         elif now - unheard_since > _AT_WORK:
             raise BrokenOff
 
-    heeded = []
+    heeded = {}
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError, RuntimeError, ValueError):
+            before = signal.getsignal(number)
             loop.add_signal_handler(number, hear, number)
-            heeded.append(number)
+            heeded[number] = before
             signal.signal(number, note)  # beside the loop, which hears of signals through a pipe
             signal.siginterrupt(number, False)
     try:
         yield
     finally:
-        for number in heeded:
+        for number, before in heeded.items():
             loop.remove_signal_handler(number)
+            if before is not None:  # else it was not Python's
+                signal.signal(number, before)

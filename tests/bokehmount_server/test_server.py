@@ -27,7 +27,9 @@ from bokehmount.contexts import BokehSessionContext
 from bokehmount.errors import TokenError
 from bokehmount_server import server as server_module
 from bokehmount_server.server import BaseServer, Server
+from bokehmount_server.signals import signals_heeded
 from bokehmount_server.tornado import BokehTornado
+from bokehmount_server.util import bind_sockets
 from tests.server_apps.serving import Running, serving
 
 from ..kinds import the
@@ -305,6 +307,35 @@ def test_a_signal_ends_the_server_after_all_hooks(number: int) -> None:
         assert program.process.returncode == 0
         assert {"session destroyed", "document destroyed", "returned"} <= set(said)
         assert said.index("session destroyed") < next(i for i, line in enumerate(said) if line.startswith("unloaded"))
+
+
+def test_who_heeded_a_signal_before_does_so_again() -> None:
+    def mine(number: int, frame: Any) -> None: ...
+
+    async def main() -> None:
+        with signals_heeded(asyncio.get_running_loop(), lambda: None):
+            assert signal.getsignal(signal.SIGTERM) is not mine
+        assert signal.getsignal(signal.SIGTERM) is mine
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_address_of_ipv6_stands_in_brackets_in_all_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    # not every machine can listen there
+    monkeypatch.setattr(server_module, "bind_sockets", lambda _, port: bind_sockets("127.0.0.1", port))
+
+    async def main() -> None:
+        server = Server({"/app": lambda doc: None}, address="::1", port=0)
+        assert server.url == f"http://[::1]:{server.port}"
+        assert server.tornado_app.resources(True).root_url == f"{server.url}/"
+        server.stop()
+        await server.closed()
+
+    asyncio.run(main())
 
 
 ENDLESS = textwrap.dedent(
