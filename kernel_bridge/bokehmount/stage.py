@@ -10,7 +10,6 @@ import logging
 import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Final, Protocol
 
 __all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
@@ -23,8 +22,10 @@ USER_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
 CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
 """The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
 
-_OURS = str(Path(__file__).resolve().parent)
 _BOKEHS: Final = frozenset(("", "bokeh", "bokehmount", "bokehmount_server"))
+_BEFORE_USERS: Final = ("bokehmount.", "bokehmount_server.", "bokeh.document.", "bokeh.application.", "bokeh.io.")
+"""Modules whose frames stand before those of the user's code in a traceback."""
+
 _CALLED: Final = sys.stdlib_module_names | {"numpy", "PIL"}
 """Packages that raise for whoever calls them, such as Bokeh where it decodes what was sent."""
 
@@ -69,15 +70,6 @@ def user_traceback(error: BaseException) -> str:
     """A traceback that begins in the user's code."""
     frames = error.__traceback__
     first = frames
-    while first is not None and _is_ours(first.tb_frame.f_code.co_filename):
+    while first is not None and str(first.tb_frame.f_globals.get("__name__", "")).startswith(_BEFORE_USERS):
         first = first.tb_next
     return "".join(traceback.format_exception(type(error), error, first or frames))
-
-
-def _is_ours(filename: str) -> bool:
-    return (
-        filename.startswith(_OURS)
-        or "/bokeh/document/" in filename
-        or "/bokeh/application/" in filename
-        or "/bokeh/io/" in filename
-    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
-from bokehmount.stage import LogStage
+from bokehmount.stage import LogStage, user_traceback
 
 
 def test_an_error_is_logged_with_its_traceback_and_what_ran(caplog: pytest.LogCaptureFixture) -> None:
@@ -19,6 +20,26 @@ def test_an_error_is_logged_with_its_traceback_and_what_ran(caplog: pytest.LogCa
             stage.raised(error, "callback moved")
     assert "callback moved" in caplog.text and "oh no" in caplog.text
     assert "test_an_error_is_logged" in caplog.text, "the traceback"
+
+
+@pytest.mark.parametrize(
+    ("module", "is_shown"),
+    [("bokehmount.session", False), ("bokeh.document.callbacks", False), ("bokehmount_demo.app", True), ("app", True)],
+)
+def test_a_traceback_begins_in_the_users_code(module: str, is_shown: bool) -> None:
+    def fails() -> None:
+        raise ValueError("oh no")
+
+    names = {"__name__": module, "fails": fails}
+    exec(compile("def first():\n    fails()", f"{module}.py", "exec"), names)
+    first: Any = names["first"]
+    try:
+        first()
+    except ValueError as error:
+        assert error.__traceback__ is not None
+        error.__traceback__ = error.__traceback__.tb_next  # without this test
+        assert (f"{module}.py" in user_traceback(error)) is is_shown
+        assert "in fails" in user_traceback(error)
 
 
 def test_control_c_ends_a_server_also_where_it_meets_a_callback() -> None:
