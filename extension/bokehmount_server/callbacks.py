@@ -11,14 +11,9 @@ from bokeh.core.types import ID
 from bokeh.server import callbacks as bokeh_callbacks
 from bokeh.util.serialization import make_globally_unique_id
 
+from .standing_for import StandsForBokehs
+
 __all__ = ("NextTickCallback", "PeriodicCallback", "SessionCallback", "TimeoutCallback")
-
-
-class _AlsoBokehs(type):
-    """A value that a Document made counts as one of ours."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.__mro__[1])
 
 
 def _read(names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]) -> tuple[list[Any], ID]:
@@ -45,7 +40,7 @@ def _read(names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]) 
     return found, ID(todays or seeds) if todays or seeds else make_globally_unique_id()
 
 
-class SessionCallback(bokeh_callbacks.SessionCallback, metaclass=_AlsoBokehs):
+class SessionCallback(bokeh_callbacks.SessionCallback, metaclass=StandsForBokehs):
     """A function that a session runs.
 
     ``(callback, *, callback_id)``, or the seeds' ``(document, callback, id=None)``.
@@ -56,7 +51,7 @@ class SessionCallback(bokeh_callbacks.SessionCallback, metaclass=_AlsoBokehs):
         super().__init__(callback, callback_id=id)
 
 
-class NextTickCallback(bokeh_callbacks.NextTickCallback, metaclass=_AlsoBokehs):
+class NextTickCallback(bokeh_callbacks.NextTickCallback, metaclass=StandsForBokehs):
     """Runs on the loop's next turn: ``(callback, *, callback_id)``, or the seeds' ``(document, callback, id=None)``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,7 +59,7 @@ class NextTickCallback(bokeh_callbacks.NextTickCallback, metaclass=_AlsoBokehs):
         super().__init__(callback, callback_id=id)
 
 
-class PeriodicCallback(bokeh_callbacks.PeriodicCallback, metaclass=_AlsoBokehs):
+class PeriodicCallback(bokeh_callbacks.PeriodicCallback, metaclass=StandsForBokehs):
     """Runs every ``period`` milliseconds.
 
     ``(callback, period, *, callback_id)``, or the seeds' ``(document, callback, period, id=None)``.
@@ -75,7 +70,7 @@ class PeriodicCallback(bokeh_callbacks.PeriodicCallback, metaclass=_AlsoBokehs):
         super().__init__(callback, period, callback_id=id)
 
 
-class TimeoutCallback(bokeh_callbacks.TimeoutCallback, metaclass=_AlsoBokehs):
+class TimeoutCallback(bokeh_callbacks.TimeoutCallback, metaclass=StandsForBokehs):
     """Runs once after ``timeout`` milliseconds.
 
     ``(callback, timeout, *, callback_id)``, or the seeds' ``(document, callback, timeout, id=None)``.

@@ -20,6 +20,8 @@ from bokeh.document.events import (
 )
 from bokeh.model import Model
 
+from .standing_for import StandsForBokehs
+
 __all__ = (
     "ColumnsPatchedEvent",
     "ColumnsStreamedEvent",
@@ -32,13 +34,6 @@ __all__ = (
     "SessionCallbackRemoved",
     "TitleChangedEvent",
 )
-
-
-class _AlsoBokehs(type):
-    """An event that a Document made counts as one of ours."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, next(base for base in cls.__mro__ if base.__module__ == bokeh_events.__name__))
 
 
 class _Apart:
@@ -65,7 +60,7 @@ def _column(given: dict[str, Any], args: list[Any]) -> str:
     return args.pop(0) if args and isinstance(args[0], str) else "data"
 
 
-class ColumnsStreamedEvent(_Apart, bokeh_events.ColumnsStreamedEvent, metaclass=_AlsoBokehs):
+class ColumnsStreamedEvent(_Apart, bokeh_events.ColumnsStreamedEvent, metaclass=StandsForBokehs):
     """Rows were appended to a column source.
 
     ``(document, column_source, data, rollover, setter=None)`` as in the seeds, or
@@ -79,7 +74,7 @@ class ColumnsStreamedEvent(_Apart, bokeh_events.ColumnsStreamedEvent, metaclass=
         super().__init__(document, model, attr, data, rollover, *rest, **given)
 
 
-class ColumnsPatchedEvent(_Apart, bokeh_events.ColumnsPatchedEvent, metaclass=_AlsoBokehs):
+class ColumnsPatchedEvent(_Apart, bokeh_events.ColumnsPatchedEvent, metaclass=StandsForBokehs):
     """Values of a column source were replaced in place.
 
     ``(document, column_source, patches, setter=None)`` as in the seeds, or
@@ -92,7 +87,7 @@ class ColumnsPatchedEvent(_Apart, bokeh_events.ColumnsPatchedEvent, metaclass=_A
         super().__init__(document, model, attr, _take(given, rest, "patches"), *rest, **given)
 
 
-class ModelChangedEvent(_Apart, bokeh_events.ModelChangedEvent, metaclass=_AlsoBokehs):
+class ModelChangedEvent(_Apart, bokeh_events.ModelChangedEvent, metaclass=StandsForBokehs):
     """A model's property has a new value.
 
     ``(document, model, attr, old, new, serializable_new, hint=None, setter=None)`` as in the seeds, or
