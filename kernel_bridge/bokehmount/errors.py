@@ -50,7 +50,7 @@ class ProtocolError(BokehMountError):
 
 
 class TokenError(BokehMountError):
-    """The session token is missing, was not made here, or is too old to open a new session."""
+    """The session token is missing, was not made here, or is for another app."""
 
     close_code = CloseCode.TOKEN
     http_status = 403

@@ -133,7 +133,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """The kernel's apps, whenever they change: path, title, sessions, views."""
+    """The kernel's apps, whenever they change: path, title, the run of the cell that showed it, sessions, views."""
 
     kind: ClassVar = "apps"
     apps: Sequence[Mapping[str, Any]]
