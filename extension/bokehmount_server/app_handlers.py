@@ -21,7 +21,7 @@ from tornado import web
 from tornado.template import Template as TornadoTemplate
 
 from bokehmount.apphost import Opening
-from bokehmount.assets import read_asset
+from bokehmount.assets import file_below, read_asset
 from bokehmount.errors import AppError, BokehMountError, ProtocolError
 from bokehmount.page import Place
 from bokehmount.tokens import RequestInfo, SessionToken
@@ -198,23 +198,13 @@ class FilesAnswer(web.StaticFileHandler):
 
     async def send_file(self, path: str, *, scope: str) -> None:
         """Send the file at a path below ``static/``."""
-        if self._own is not None and read_asset_path(self._own, path):
+        if self._own is not None and file_below(Path(self._own), path) is not None:
             await super().get(path)
         else:
             send_asset(self, read_asset(path), scope=scope)
 
     def compute_etag(self) -> str | None:
         return super().compute_etag() if getattr(self, "absolute_path", None) else None
-
-
-def read_asset_path(folder: str, path: str) -> bool:
-    """Whether there is such a file in a folder."""
-    try:
-        root = Path(folder).resolve()
-        found = (root / path).resolve()
-        return found.is_relative_to(root) and found.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 class SocketAnswer(SessionAnswer, AppSocket):

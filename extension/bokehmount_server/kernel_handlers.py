@@ -306,11 +306,8 @@ class SocketHandler(JupyterSocket):
             self.settings["kernel_manager"].notify_disconnect(self._connected)
 
 
-class AppHandler(JupyterPage):
+class AppHandler(_KernelPage):
     """``/api/kernels/{id}/apps/{app}``: end an app."""
-
-    def initialize(self, site: KernelSite) -> None:
-        self.site = site
 
     @web.authenticated
     @authorized

@@ -15,7 +15,7 @@ from bokeh.settings import settings
 
 from .of_panel import component_file
 
-__all__ = ("Asset", "bokehjs_version", "read_asset", "versioned")
+__all__ = ("Asset", "bokehjs_version", "file_below", "read_asset", "versioned")
 
 _MOST_KEPT = 4 * 2**20
 """Bytes of a file that is kept in memory: BokehJS and Panel's bundle are within it."""
@@ -75,9 +75,14 @@ def _locate(path: str, app_static: str | None) -> Path | None:
         root, rest = Path(settings.bokehjs_path()), parts
     if parts[0] == "components" and app_static is None:
         return component_file("/".join(parts[1:]))
-    root = root.resolve()
+    return file_below(root, *rest)
+
+
+def file_below(folder: Path, *parts: str) -> Path | None:
+    """The file at this path in a folder; None where there is none, or it is elsewhere."""
     try:
-        found = root.joinpath(*rest).resolve()
+        root = folder.resolve()
+        found = root.joinpath(*parts).resolve()
         return found if found.is_relative_to(root) and found.is_file() else None
     except (OSError, ValueError):  # a name that no file can have
         return None

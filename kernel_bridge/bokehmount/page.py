@@ -138,7 +138,8 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
         )
     item = RenderItem(token=token, roots=document.roots, use_for_title=True)
     template, variables = document.template, document.template_variables
-    if is_of_panel(document):
+    of_panel = is_of_panel(document)
+    if of_panel:
         template, variables = template_of_panel(document)
     if root is not None and document.roots != [root]:
         item.elementid = make_globally_unique_css_safe_id()
@@ -146,7 +147,7 @@ def page(document: Document, token: str, place: Place, root: Model | None = None
     html = html_page_for_render_items(
         (scripts, styles), {}, [item], document.title, template=template, template_variables=variables
     )
-    return with_spinner(document, html) if is_of_panel(document) else html
+    return with_spinner(document, html) if of_panel else html
 
 
 # BokehJS draws root i of a Document into the i-th element, and roots that are added later into the item's element.

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+import bokeh
 from bokeh.document import Document
 from bokeh.model import Model
 
@@ -232,7 +233,7 @@ class Bridge:
 
     def status(self) -> str:
         """What ``%bokehmount`` prints."""
-        lines = [f"bokehmount {__version__} in this kernel, Bokeh {hello(self)['bokeh']}"]
+        lines = [f"bokehmount {__version__} in this kernel, Bokeh {bokeh.__version__}"]
         if not self.served:
             lines.append("No Jupyter server runs this kernel: show() displays static pictures.")
         elif not self.links:

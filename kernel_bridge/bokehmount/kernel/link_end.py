@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-
-import bokeh
 
 from .. import __version__
 from ..apphost import AppHost, Opening
@@ -232,12 +228,12 @@ class LinkEnd:
     async def _connect(self, ask: Ask, connection: KernelConnection) -> None:
         args = dict(ask.args)
         try:
-            session = await self._apps.host.connect(args["path"], _opening(args), connection)
+            await self._apps.host.connect(args["path"], _opening(args), connection)
         except Exception as error:
             self._connections.pop(connection.number, None)
             self._fail(ask, error)
             return
-        self._send(Answer(ask.number, {"session_id": session.id}))
+        self._send(Answer(ask.number, None))
         held_back, connection.held_back = connection.held_back or (), None
         if connection.number not in self._connections:  # it left while its session was being made
             self._apps.host.disconnect(connection, lost=True)
@@ -352,9 +348,6 @@ def hello(apps: KernelApps) -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "bokehmount": __version__,
-        "bokeh": bokeh.__version__,
-        "python": sys.version.split()[0],
-        "pid": os.getpid(),
         "bokehjs": bokehjs_version(),
         "apps": apps.listing(),
     }
