@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 SERVER_CONFIG = "etc/jupyter/jupyter_server_config.d/bokehmount.json"
@@ -155,8 +156,17 @@ def version_of_front_end() -> str:
 def test_the_oldest_versions_that_are_tested_are_those_that_are_taken() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     taken = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
-    tested = [line for line in (ROOT / "tests/oldest.txt").read_text().splitlines() if not line.startswith("#")]
-    for line in tested:
-        name, version = line.split("==")
-        assert any(re.match(rf"{name}>={re.escape(version)}(,|$)", wish) for wish in taken), line
-    assert len(tested) == len(project["dependencies"]) + 1  # and ipykernel
+    lines = (ROOT / "tests/oldest.txt").read_text().splitlines()
+    tested = [Requirement(line) for line in lines if "==" in line]
+    oldest = [
+        wanted for wanted in tested if wanted.marker is None or wanted.marker.evaluate({"python_version": "3.11"})
+    ]
+    for wanted in oldest:
+        version = str(wanted.specifier).removeprefix("==")
+        assert any(re.match(rf"{wanted.name}>={re.escape(version)}(,|$)", wish) for wish in taken), wanted
+    assert len(oldest) == len(project["dependencies"]) + 1  # and ipykernel
+    for python in ("3.12", "3.13", "3.14"):  # the same packages, built for it
+        chosen = [
+            wanted for wanted in tested if not wanted.marker or wanted.marker.evaluate({"python_version": python})
+        ]
+        assert [wanted.name for wanted in chosen] == [wanted.name for wanted in oldest]

@@ -394,7 +394,7 @@ def test_the_title_of_a_view_follows_its_apps(open_notebook: OpenNotebook) -> No
 
 
 def test_an_app_that_adds_nothing_says_so_until_it_does(open_notebook: OpenNotebook) -> None:
-    app = "docs = []\ndef empty(doc):\n    docs.append(doc)\n    return Div(text='forgotten')"
+    app = "docs = []\ndef empty(doc):\n    docs.append(doc)\n    Div(text='forgotten')"
     shows = f"from bokeh.models import Div\n{app}\nshow(empty, name='empty')"
     notebook = open_notebook(LOAD, shows, "docs[-1].add_root(Div(text='added'))")
     notebook.run(0)
