@@ -74,7 +74,7 @@ class KernelCarrier(Carrier, Protocol):
 class KernelConnection:
     """A browser's WebSocket, which the server ends for us."""
 
-    __slots__ = ("held_back", "number", "order", "outlet", "shortcut")
+    __slots__ = ("broke_off", "held_back", "number", "order", "outlet", "shortcut")
 
     def __init__(self, number: int, outlet: LinkEnd) -> None:
         self.number = number
@@ -82,6 +82,7 @@ class KernelConnection:
         self.shortcut = Shortcut(number)
         self.order = threading.Lock()  # held while something is sent to it alone
         self.held_back: list[RawFrames] | None = []
+        self.broke_off = True  # rather than said goodbye, when it left
 
 
 class LinkEnd:
@@ -236,7 +237,7 @@ class LinkEnd:
         self._send(Answer(ask.number, None))
         held_back, connection.held_back = connection.held_back or (), None
         if connection.number not in self._connections:  # it left while its session was being made
-            self._apps.host.disconnect(connection, lost=True)
+            self._apps.host.disconnect(connection, lost=connection.broke_off)
         for frames in held_back:
             self._receive(connection.number, frames)
         self.tell_apps()
@@ -261,6 +262,7 @@ class LinkEnd:
     def _disconnect(self, number: int, lost: bool) -> None:
         connection = self._connections.pop(number, None)
         if connection is not None:
+            connection.broke_off = lost
             connection.shortcut.close()
             self._apps.host.disconnect(connection, lost=lost)
             self.tell_apps()

@@ -492,16 +492,22 @@ async def test_what_a_browser_says_while_its_session_is_made_is_not_lost(rig: Ri
     assert browser.types == ["PULL-DOC-REPLY", "SERVER-INFO-REPLY"]
 
 
-@linked
-async def test_a_browser_that_leaves_while_its_session_is_made_does_not_look_at_it(rig: Rig) -> None:
-    browser = BrowserSocket()
-    connecting = asyncio.create_task(rig.link.connect("/sliders", opening(), browser))
-    await asyncio.sleep(0)
-    rig.link.disconnect(browser, lost=True)
-    await connecting
-    (session,) = rig.kernel.sessions
-    await until(lambda: not session.connection_count, "it to leave")
-    assert list(rig.link.viewers) == []
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "goodbye"])
+def test_a_browser_that_leaves_while_its_session_is_made_does_not_look_at_it(lost: bool) -> None:
+    @linked
+    async def test(rig: Rig) -> None:
+        browser = BrowserSocket()
+        connecting = asyncio.create_task(rig.link.connect("/sliders", opening(), browser))
+        await asyncio.sleep(0)
+        rig.link.disconnect(browser, lost=lost)
+        await connecting
+        (session,) = rig.kernel.sessions
+        await until(lambda: not session.connection_count, "it to leave")
+        assert list(rig.link.viewers) == []
+        await rig.kernel.host.expire(linger=0, linger_lost=60)
+        assert rig.kernel.sessions == ([session] if lost else []), "one that broke off may come back"
+
+    test()
 
 
 @linked
