@@ -22,6 +22,7 @@ from .conftest import (
     SLIDERS,
     keeps_its_session_through_silence,
     leaves_to_a_browser_what_its_kernel_does_not_take,
+    leaves_to_a_browser_what_its_kernels_cell_holds_up,
     shown,
 )
 
@@ -94,6 +95,12 @@ async def test_over_the_control_channel_what_a_kernel_does_not_take_stays_with_t
     browser: Browser, notebook: Notebook
 ) -> None:
     await leaves_to_a_browser_what_its_kernel_does_not_take(browser, notebook)
+
+
+async def test_over_the_control_channel_what_a_kernels_cell_holds_up_stays_with_the_browser(
+    browser: Browser, notebook: Notebook
+) -> None:
+    await leaves_to_a_browser_what_its_kernels_cell_holds_up(browser, notebook)
 
 
 async def test_over_the_control_channel_a_killed_kernel_is_noticed(browser: Browser, own_notebook: Notebook) -> None:

@@ -83,7 +83,7 @@ class Bridge:
         self._io.start()
         self._tap.open()
         self._shell.events.register("post_run_cell", self._cell_ended)
-        self._door = ControlDoor(self._kernel, self._link_opened)
+        self._door = ControlDoor(self._kernel, self._loop, self._link_opened)
         self._expiry = self._loop.create_task(forever(self._expire, 1.0))
 
     def close(self) -> None:

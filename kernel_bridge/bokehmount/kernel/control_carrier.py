@@ -9,6 +9,7 @@ The channel itself takes all that is sent; what paces it is `bokehmount.link.flo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -20,6 +21,8 @@ from ..errors import ProtocolError
 from ..link.carrier import Receiver
 from ..link.flow import Flow, Words
 from ..link.messages import MESSAGE_TYPE, Part, Parts
+from ..link.stream import kept_by
+from .socket_reader import MOST
 
 __all__ = ("ControlCarrier", "ControlDoor")
 
@@ -31,12 +34,16 @@ SILENCE: Final = 60.0
 STUCK: Final = 30.0
 """Seconds after which a server that took nothing is gone."""
 
+SIGN: Final = 1.0
+"""Seconds after which a server hears again from a kernel that takes nothing for now: it holds its questions back."""
+
 
 class ControlCarrier:
     """One link's carrier.  Made by `ControlDoor`.
 
     Args:
         kernel: the ipykernel
+        main: the main thread's loop
         link: the link's name
         ident: the server's address on the channel
         parent: the header of the message that opened the link
@@ -49,6 +56,7 @@ class ControlCarrier:
     def __init__(
         self,
         kernel: Any,
+        main: asyncio.AbstractEventLoop,
         link: str,
         ident: list[bytes],
         parent: dict[str, Any],
@@ -56,9 +64,11 @@ class ControlCarrier:
         lose: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._kernel = kernel
+        self._main = main
         self._lose = lose
         self._changed = threading.Condition()
         self._flow = Flow(self._write)
+        self._waiting = 0  # bytes of memory that the main thread has not come to yet
         self._link = link
         self._ident = ident
         self._parent = parent
@@ -108,6 +118,37 @@ class ControlCarrier:
                 self._changed.notify_all()
         if whole is not None and self.receiver is not None:
             self.receiver.received(whole)
+            self._wait_for_main(kept_by(whole))
+
+    def _wait_for_main(self, size: int) -> None:
+        """The message may be work for the main thread: while more than `MOST` waits there, the server sends no more."""
+        with self._changed:
+            self._waiting += size
+            begins = self._waiting > MOST and not self._flow.is_holding
+            self._flow.is_holding = self._flow.is_holding or begins
+        if begins:
+            self._show_life()
+        self._main.call_soon_threadsafe(self._caught_up, size)
+
+    def _caught_up(self, size: int) -> None:
+        with self._changed:
+            self._waiting -= size
+            if self._flow.is_holding and self._waiting <= MOST and not self._closed:
+                self._flow.is_holding = False
+                self.heard = time.monotonic()
+                self._flow.tell()
+
+    def _show_life(self) -> None:
+        with self._changed:
+            if self._closed or not self._flow.is_holding:
+                return
+            self._flow.tell()
+        self._kernel.control_stream.io_loop.call_later(SIGN, self._show_life)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether the server is not to send: then it may be silent."""
+        return self._flow.is_holding
 
     def send_content(self, content: dict[str, Any], parts: Sequence[Part] = ()) -> None:
         """Send what also the opening of a link is made of."""
@@ -147,15 +188,20 @@ class ControlDoor:
 
     Args:
         kernel: the ipykernel
+        main: the main thread's loop
         opened: called on the control thread when a server opens a link, with the carrier and what the server says of
             itself; gives what the kernel says of itself and who receives the messages of a link that stays on this
             channel, or None where another carrier has it
     """
 
     def __init__(
-        self, kernel: Any, opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver | None]]
+        self,
+        kernel: Any,
+        main: asyncio.AbstractEventLoop,
+        opened: Callable[[ControlCarrier, dict[str, Any]], tuple[dict[str, Any], Receiver | None]],
     ) -> None:
         self._kernel = kernel
+        self._main = main
         self._opened = opened
         self._carriers: dict[str, ControlCarrier] = {}
         self._name = uuid.uuid4().hex  # by which a server knows that what it lost is a link, and no kernel
@@ -174,7 +220,7 @@ class ControlDoor:
         else:
             carrier = self._carriers.get(link)
             if carrier is None:
-                unknown = ControlCarrier(self._kernel, link, ident, message["header"])
+                unknown = ControlCarrier(self._kernel, self._main, link, ident, message["header"])
                 unknown.send_content({"link": link, "unknown": True, "door": self._name})
             else:
                 try:
@@ -186,7 +232,7 @@ class ControlDoor:
     def _open(self, link: str, ident: list[bytes], message: dict[str, Any], hello: dict[str, Any]) -> None:
         server = hello.get("server")
         carrier = ControlCarrier(
-            self._kernel, link, ident, message["header"], server, lambda why: self._lose(link, why)
+            self._kernel, self._main, link, ident, message["header"], server, lambda why: self._lose(link, why)
         )
         answer, carrier.receiver = self._opened(carrier, hello)
         for earlier, known in tuple(self._carriers.items()):  # over a line that broke, which nobody tells us
@@ -213,7 +259,7 @@ class ControlDoor:
         if has_slept:  # this process did, and perhaps all of it: what servers said may lie unread
             return
         for link, carrier in tuple(self._carriers.items()):
-            if now - carrier.heard > patience:
+            if now - carrier.heard > patience and not carrier.is_holding:
                 why = f"the server has said nothing for {patience:.0f} s"
                 self._kernel.control_stream.io_loop.add_callback(self._lose, link, why)
 

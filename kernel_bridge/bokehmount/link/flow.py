@@ -43,6 +43,8 @@ class Flow:
         self._queue: deque[tuple[Words, Parts]] = deque()
         self.waiting = 0
         """Bytes that were put and are not sent yet."""
+        self.is_holding = False
+        """Whether the far end is not told what was taken since, so that it sends no more than may be on the way."""
         self._sent = self._arrived = 0
         self._took = self._told = 0
         self._sizes: list[int] = []
@@ -94,10 +96,15 @@ class Flow:
             self._go_on()
             return None
         self._took += _weight(parts)
-        if self._took - self._told >= PIECE:
-            self._told = self._took
-            self._write({"taken": self._took}, [])
+        if self._took - self._told >= PIECE and not self.is_holding:
+            self.tell()
         return self._gather(words, parts) if "more" in words else parts
+
+    def tell(self) -> None:
+        """Tell the far end how much was taken; while this end is holding, what it was told last: a sign of life."""
+        if not self.is_holding:
+            self._told = self._took
+        self._write({"taken": self._told}, [])
 
     def _pass(self, words: Words, piece: Parts) -> None:
         self._sent += _weight(piece)

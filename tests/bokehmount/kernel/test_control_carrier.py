@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Thread, Timer
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bokehmount.kernel.control_carrier import ControlCarrier, ControlDoor
+from bokehmount.kernel.socket_reader import MOST
 from bokehmount.link.flow import ON_THE_WAY
 from bokehmount.link.messages import MESSAGE_TYPE, Part
 
@@ -32,14 +34,23 @@ class Kernel:
 
     def __init__(self) -> None:
         self.control_handlers: dict[str, Any] = {}
+        self.later: list[Callable[[], None]] = []
+        self.on_main: list[Callable[[], None]] = []
         self.control_stream = SimpleNamespace(
-            io_loop=SimpleNamespace(add_callback=lambda function, *args: function(*args))
+            io_loop=SimpleNamespace(
+                add_callback=lambda function, *args: function(*args),
+                call_later=lambda _, function: self.later.append(function),
+            )
         )
         self.session = SimpleNamespace(send=self._sent)
         self.said: list[dict[str, Any]] = []
         self.receivers: list[Receiver] = []
         self.carriers: list[ControlCarrier] = []
-        self.door = ControlDoor(self, self._opened)
+        main: Any = SimpleNamespace(call_soon_threadsafe=self._hand_over)
+        self.door = ControlDoor(self, main, self._opened)
+
+    def _hand_over(self, function: Callable[..., None], *args: Any) -> None:
+        self.on_main.append(partial(function, *args))
 
     def _sent(self, _stream: Any, kind: str, content: dict[str, Any], **_: Any) -> None:
         assert kind == MESSAGE_TYPE
@@ -124,6 +135,45 @@ def test_a_goodbye_ends_a_link_once(clock: SimpleNamespace) -> None:
     clock.now += 1000
     kernel.door.lose_silent()
     assert kernel.receivers[0].lost_because == ["the server closed the link"]
+
+
+def taken(kernel: Kernel) -> list[int]:
+    """What the server was told of how much the kernel took."""
+    return [content["taken"] for content in kernel.said if "taken" in content]
+
+
+def test_a_server_hears_no_more_of_what_was_taken_while_the_main_thread_has_enough_to_do(
+    clock: SimpleNamespace,
+) -> None:
+    kernel = Kernel()
+    kernel.hears("far", hello={})
+    kernel.hears("near", hello={})
+    (carrier, other), count = kernel.carriers, 2 * MOST // 1_000_000
+    for _ in range(count):
+        kernel.hears("far", bytes(1_000_000))
+    said = taken(kernel)
+    assert MOST <= said[-1] < MOST + 2_000_000 and carrier.is_holding and not other.is_holding
+    clock.now += 50
+    kernel.hears("near", b"ping")
+    kernel.door.lose_silent()
+    clock.now += 20
+    kernel.door.lose_silent()
+    assert [receiver.lost_because for receiver in kernel.receivers] == [[], []], "who is held up may be silent"
+    kernel.later.pop()()
+    assert not kernel.later[1:] and taken(kernel) == [*said, said[-1]], "a sign of life"
+    for number, caught_up in enumerate(kernel.on_main):
+        assert carrier.is_holding == (number <= count - MOST // 1_000_000 - 1)
+        caught_up()
+    assert taken(kernel)[-1] == count * 1_000_000
+    kernel.later.pop()()
+    assert not kernel.later, "it holds no more"
+    kernel.door.lose_silent()
+    assert kernel.receivers[0].lost_because == []
+    clock.now += 59
+    kernel.door.lose_silent()
+    clock.now += 2
+    kernel.door.lose_silent()
+    assert kernel.receivers[0].lost_because == ["the server has said nothing for 60 s"]
 
 
 def full(kernel: Kernel) -> ControlCarrier:

@@ -157,7 +157,7 @@ class Kernel(Channel):
         self.control_handlers: dict[str, Any] = {}
         self.session = SimpleNamespace(send=self._sent)
         self.carriers: list[KernelCarrier] = []
-        self._door = ControlDoor(self, self._opened)
+        self._door = ControlDoor(self, self._thread.loop, self._opened)
 
     def send(self, msg_type: str, content: Mapping[str, Any], buffers: Sequence[Part] = ()) -> str:
         message = {"content": content, "header": {}, "buffers": [bytes(part) for part in buffers]}
