@@ -17,7 +17,7 @@ from bokehmount.wire import Message, MessageType
 if TYPE_CHECKING:
     from bokehmount.contexts import ApplicationContext
     from bokehmount.frames import SentFrames
-    from bokehmount.session import Outlet
+    from bokehmount.sending import Outlet
 
     from .session import ServerSession
 

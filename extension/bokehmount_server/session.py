@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bokehmount import session as core
 from bokehmount import wire
 from bokehmount.errors import SessionEnded
+from bokehmount.sending import Connection
 from bokehmount.wire import Message
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class ServerSession(core.ServerSession):
                 waiting.set_exception(SessionEnded(f"session {self.id} has ended"))
         self._asked.clear()
 
-    def _reply(self, connection: core.Connection, message: Message) -> None:
+    def _reply(self, connection: Connection, message: Message) -> None:
         waiting = self._asked.pop(message.reqid or "", None)
         if waiting is None:
             super()._reply(connection, message)

@@ -20,7 +20,8 @@ from . import page
 from .contexts import ApplicationContext
 from .errors import AppNotFound, SessionEnded
 from .page import Place
-from .session import Connection, ServerSession
+from .sending import Connection
+from .session import ServerSession
 from .tokens import RequestInfo
 
 __all__ = ("App", "AppHost", "Opening")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bokeh.core.types import ID
     from tornado.ioloop import IOLoop
 
-    from .session import Connection
+    from .sending import Connection
 
 __all__ = (
     "ApplicationContext",

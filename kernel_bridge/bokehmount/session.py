@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import bokeh
 from bokeh.core.serialization import Deserializer, UnknownReferenceError
@@ -33,57 +33,29 @@ from bokeh.util.token import generate_jwt_token
 from . import __version__, documents, wire
 from .errors import ProtocolError
 from .following import FollowingRanges
-from .frames import Frames, SentFrames
+from .frames import Frames
 from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
-from .outbox import Outbox
 from .pictures import check_change, check_definitions
 from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
+from .sending import Connection, Sending
 from .settling import Key, Settling
 from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage, is_bokehs
 from .wire import Message, MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
     from bokeh.core.types import ID
     from tornado.ioloop import IOLoop
 
-__all__ = ("Connection", "Outlet", "ServerSession")
+__all__ = ("ServerSession",)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TOGETHER: Final = 2.0
 """Seconds in which views that open get the same JSON of an unchanged Document; kept for longer it is a waste."""
-
-
-class Outlet(Protocol):
-    """Carries messages to one or more of its connections."""
-
-    def deliver(self, connections: Sequence[Any], messages: Sequence[SentFrames]) -> None:
-        """Send these whole messages, in this order, to each of these connections.
-
-        It waits only as `is_full` says; what interrupts the wait is raised when they are on their way.  A session calls
-        it from its own thread, and where edits are sent from the middle of a cell, from the thread that ``flush_later``
-        named.
-        """
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so much waits to be sent that `deliver` lets the session's own thread wait."""
-
-
-class Connection(Protocol):
-    """One browser (or Python client) that looks at a session.  Told apart by identity."""
-
-    def __hash__(self) -> int: ...
-
-    @property
-    def outlet(self) -> Outlet:
-        """What carries messages to it."""
 
 
 class ServerSession:
@@ -126,18 +98,12 @@ class ServerSession:
         self.stage = stage or LogStage()
         self._loop = _asyncio_loop(io_loop)
         self._thread = threading.get_ident()
-        self._flush_later = flush_later or self._loop.call_soon_threadsafe
         self._connections: set[Connection] = set()
-        self._pulled: AbstractSet[Connection] = frozenset()  # replaced, never changed: another thread may read it
         self._lock = DocumentLock()
-        self._gathering = 0
-        self._flush_is_due = False
-        self._outbox = Outbox(document)
-        self._sending = threading.Lock()
+        self._sending = Sending(document, flush_later or self._loop.call_soon_threadsafe)
         self._settling = Settling()
         self._ranges = FollowingRanges(document)
         self._settle_handle: asyncio.TimerHandle | None = None
-        self._answers: list[tuple[Connection, Frames]] = []
         self._patching: Connection | None = None
         self._pushing = False
         self._whole: Any = None
@@ -213,7 +179,7 @@ class ServerSession:
     @property
     def _pending_writes(self) -> list[Any] | None:
         """Panel asks for this name too: where it is a list, what Panel lets go of leaves with our changes."""
-        return [] if self._gathering else None
+        return [] if self._sending.is_gathering else None
 
     @property
     def milliseconds_since_last_unsubscribe(self) -> float:
@@ -245,7 +211,7 @@ class ServerSession:
         for handle in (self._settle_handle, self._whole_handle):
             if handle is not None:
                 handle.cancel()
-        self._outbox.clear()
+        self._sending.clear()
         self._unguard()
         self._document.remove_on_change(self)
         if self._owns_document:
@@ -264,7 +230,7 @@ class ServerSession:
     def unsubscribe(self, connection: Connection) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
-        self._pulled = self._pulled - {connection}
+        self._sending.remove_listener(connection)
         self._left_at = time.monotonic()
 
     def notify_connection_lost(self) -> None:
@@ -314,7 +280,7 @@ class ServerSession:
             self._whole_handle = self._loop.call_later(_TOGETHER, self._forget_whole)
         self._reply(connection, wire.pull_doc_reply(message, self._whole))
         self.flush()
-        self._pulled = self._pulled | {connection}
+        self._sending.add_listener(connection)
 
     def _forget_whole(self) -> None:
         self._whole = None
@@ -331,7 +297,7 @@ class ServerSession:
             self._reply(connection, wire.error(message, "PUSH-DOC without a 'doc'"))
             return
         self._whole = None
-        self._pulled = self._pulled | {connection}
+        self._sending.add_listener(connection)
         self._ranges.forget()
         self._patching, self._pushing = connection, True
         try:
@@ -434,14 +400,12 @@ class ServerSession:
         if self._is_over:
             self._let_go()
             return None  # type: ignore[return-value]  # nobody waits for an answer of a session that is gone
-        self._gathering += 1
+        self._sending.gather()
         try:
             try:
                 result = work()
             finally:  # what it changed leaves together, also if it raised
-                self._gathering -= 1
-                if not self._gathering:
-                    self.flush()
+                self._sending.end_gathering()
         except BaseException:
             self._let_go()
             raise
@@ -480,7 +444,7 @@ class ServerSession:
 
         In a cell that edits a model, the exception is the cell's.
         """
-        if not (self._gathering or self._lock.held):
+        if not (self._sending.is_gathering or self._lock.held):
             result = callback(*args)
         else:
             try:
@@ -552,23 +516,12 @@ class ServerSession:
     def _send_soon(self, event: DocumentPatchedEvent, key: Key | None) -> None:
         self._whole = None
         exclude = self._patching if event.setter is self._as_setter or self._pushing else None
-        if not self._pulled or (exclude is not None and self._pulled == {exclude}):
-            if exclude is not None:
-                self._note(key, exclude)
-            return
-        self._outbox.add(event, exclude)
-        self._note(key, exclude)
-        if self._gathering:
-            return
-        if any(connection.outlet.is_full for connection in self._pulled):
-            self.flush()  # here, where it may wait
-        elif not self._flush_is_due:
-            self._flush_is_due = True
-            try:
-                self._flush_later(self.flush)
-            except BaseException:  # the user has interrupted the cell
-                self._flush_is_due = False
-                raise
+        if self._sending.has_listeners_besides(exclude):
+            self._sending.add(event, exclude)
+            self._note(key, exclude)
+            self._sending.go()
+        elif exclude is not None:
+            self._note(key, exclude)
 
     def _note(self, key: Key | None, exclude: Connection | None) -> None:
         if key is not None:
@@ -576,42 +529,11 @@ class ServerSession:
 
     def flush(self) -> None:
         """Send what was gathered.  Safe on any thread."""
-        if not self._sending.acquire(blocking=self._on_owner_thread()):
-            self._flush_later(self.flush)  # the owner is sending, and perhaps waits for this very thread to write
-            return
-        try:
-            self._send_gathered()
-        finally:
-            self._sending.release()
-
-    def _send_gathered(self) -> None:
-        self._flush_is_due = False
-        patch, answers = self._outbox.take(), self._answers
-        if patch is None and not answers:
-            return
-        self._answers = []
-        groups: dict[tuple[int, ...], tuple[Outlet, list[Connection], list[SentFrames]]] = {}
-        for connection in self._pulled | {connection for connection, _ in answers}:
-            messages: list[SentFrames] = [frames for whom, frames in answers if whom is connection]
-            if patch is not None and connection in self._pulled and (frames := patch.of(connection)) is not None:
-                messages.append(frames)
-            if messages:
-                outlet = connection.outlet
-                key = (id(outlet), *map(id, messages))
-                groups.setdefault(key, (outlet, [], messages))[1].append(connection)
-        interrupted: BaseException | None = None
-        for outlet, connections, messages in groups.values():
-            try:
-                outlet.deliver(connections, messages)
-            except BaseException as error:  # who interrupts a wait for one does not want the others' changes lost
-                interrupted = interrupted or error
-        if interrupted is not None:
-            raise interrupted
+        self._sending.flush()
 
     def _reply(self, connection: Connection, message: Message) -> None:
         """Answer, together with what the request caused, when what is being done is done."""
-        with self._sending:
-            self._answers.append((connection, wire.encode(message)))
+        self._sending.answer(connection, message)
 
     def _settle_later(self) -> None:
         due = self._settling.next_due
@@ -639,14 +561,15 @@ class ServerSession:
 
     def _send_settled(self) -> None:
         for identity, attr in self._settling.due(time.monotonic()):
+            if not self._sending.has_listeners_besides(None):
+                continue
             if (identity, attr) == documents.TITLE:
-                if self._pulled:
-                    self._outbox.add(TitleChangedEvent(self._document, self._document.title))
+                self._sending.add(TitleChangedEvent(self._document, self._document.title))
                 continue
             model = self._document.models.get_by_id(identity)  # type: ignore[arg-type]
-            if model is not None and self._pulled:
+            if model is not None:
                 value = model.lookup(attr).get_value(model)
-                self._outbox.add(ModelChangedEvent(self._document, model, attr, value))
+                self._sending.add(ModelChangedEvent(self._document, model, attr, value))
 
 
 def _is_outdated(event: DocumentPatchedEvent) -> bool:

@@ -19,7 +19,7 @@ from ..contexts import raise_failures
 from ..errors import CloseCode
 from ..putting_back import filled
 from ..repeating import forever
-from ..session import Connection
+from ..sending import Connection
 from .cell import cell_of
 from .control_carrier import ControlCarrier, ControlDoor
 from .display import linked_to_tab, live_bundle, opened_in_tab, public_files, static_bundle

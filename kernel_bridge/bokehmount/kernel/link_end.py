@@ -304,7 +304,7 @@ class LinkEnd:
 
     @property
     def is_full(self) -> bool:
-        """See `bokehmount.session.Outlet`."""
+        """See `bokehmount.sending.Outlet`."""
         return self._carrier.is_full
 
     def _pass_on(self, connections: Sequence[KernelConnection], writes: Writes) -> None:

@@ -22,7 +22,8 @@ from .. import documents
 from ..apphost import App, AppHost
 from ..contexts import ApplicationContext
 from ..errors import CloseCode
-from ..session import Connection, ServerSession
+from ..sending import Connection
+from ..session import ServerSession
 from ..stage import Stage
 from .naming import CellRun, Slot, Slots, checked_path
 from .sources import Source
