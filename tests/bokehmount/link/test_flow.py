@@ -98,6 +98,22 @@ def test_all_that_waits_can_be_sent_at_once() -> None:
     assert ends.bytes_on_the_way == 5 * ON_THE_WAY
 
 
+def test_an_end_that_is_holding_gets_what_is_on_the_way_and_the_rest_when_it_tells_again() -> None:
+    ends = Ends()
+    ends.far.is_holding = True
+    ends.near.put([bytes(5 * ON_THE_WAY)])
+    ends.pass_on()
+    held_back = ends.near.waiting
+    assert 4 * ON_THE_WAY - PIECE <= held_back < 4 * ON_THE_WAY and ends.near.arrived == 0
+    ends.far.tell()
+    ends.pass_on()
+    assert ends.near.waiting == held_back and ends.near.arrived == 0, "a sign of life, and no more"
+    ends.far.is_holding = False
+    ends.far.tell()
+    ends.pass_on()
+    assert [len(part) for message in ends.took for part in message] == [5 * ON_THE_WAY]
+
+
 @pytest.mark.parametrize(
     "come",
     [
