@@ -83,6 +83,28 @@ def test_without_the_labextension_the_html_shows_the_app(browser: Browser, jupyt
     front.close()
 
 
+def test_without_the_labextension_a_frame_that_shows_no_page_of_ours_is_told_of(
+    browser: Browser, jupyter: Jupyter
+) -> None:
+    """As under a Voila that is a server of its own."""
+    with jupyter.without_labextension():
+        front = Lab(browser, jupyter)
+    opened = front.notebook(LOAD, POWER)
+    opened.run(0)
+    front.page.route("**/bokeh/kernels/**", lambda route: route.fulfill(status=403, body="403: Forbidden"))
+    opened.run(1)
+    words = opened.cell(1).get_by_role("status").filter(has_text="No answer from bokehmount")
+    words.wait_for(timeout=20_000)
+    front.page.unroute("**/bokeh/kernels/**")
+    opened.cell(1).locator("iframe").evaluate("frame => { frame.src = frame.src; }")
+    opened.view(1).wait_drawn()
+    assert words.count() == 0, "it has answered"
+    front.page.wait_for_timeout(5_500)
+    assert words.count() == 0
+    opened.close()
+    front.close()
+
+
 def test_an_untrusted_notebook_runs_nothing_and_says_what_to_do(open_notebook: OpenNotebook, lab: Lab) -> None:
     alive = open_notebook(LOAD, POWER)
     alive.run(0)

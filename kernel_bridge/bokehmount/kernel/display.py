@@ -35,6 +35,23 @@ window.addEventListener("message", function heard(event) {
   });"""
 """Gives a frame the height that its page says it has."""
 
+_SILENCE: Final = """\
+var heard = false, waiting;
+  window.addEventListener("message", function listen(event) {
+    if (!frame.isConnected) return window.removeEventListener("message", listen);
+    if (event.source !== frame.contentWindow || !/^bokehmount:/.test(event.data && event.data.type)) return;
+    heard = true; clearTimeout(waiting); words.textContent = "";
+  });
+  frame.onload = function () {
+    clearTimeout(waiting);
+    if (!heard) waiting = setTimeout(function () {
+      words.textContent = " No answer from bokehmount. Are you still logged in? Is it installed where the Jupyter " +
+        "server runs, and is this a page of that server?";
+    }, 5000);
+    heard = false;
+  };"""
+"""Tells of a frame whose page is none of ours, as another server's 404.  Ours may speak before they have loaded."""
+
 _URL: Final = """\
   var script = document.currentScript, box = script && script.parentElement;
   if (!box) return;
@@ -55,11 +72,14 @@ with bokehmount installed where the Jupyter server runs.</p>
     + _URL
     + """
   var frame = document.createElement("iframe"), link = document.createElement("a");
+  var words = document.createElement("span");
   link.href = url; link.target = "_blank"; link.rel = "noopener"; link.textContent = "Open in a tab";
   var xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
   frame.src = xsrf ? url + "?_xsrf=" + encodeURIComponent(xsrf[1]) : url; frame.title = {name};
   frame.style.cssText = "display:block;border:0;width:{width};height:{height}";
-  box.replaceChildren(link, frame);
+  words.setAttribute("role", "status");
+  box.replaceChildren(link, words, frame);
+  {silence}
   {follow}
 }})();
 </script>
@@ -87,6 +107,7 @@ def live_bundle(
         path=_script_text(path),
         width="100%" if width is None else f"{width}px",
         height="150px" if height is None else f"{height}px",
+        silence=_SILENCE,
         follow=_FOLLOW if height is None else "",
     )
     return {
