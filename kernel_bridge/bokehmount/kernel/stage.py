@@ -7,6 +7,7 @@ which called ``show``.  A copy of the text goes to the views.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -63,10 +64,12 @@ class _Echo:
     def __init__(self, before: TextIO | None, error: bool) -> None:
         self._before = before
         self._error = error
+        self._process = os.getpid()
 
     def write(self, text: str) -> int:
         listener = _listener.get()
-        if listener is not None:
+        # a worker that a callback has forked would write into the middle of what this process sends
+        if listener is not None and os.getpid() == self._process:
             listener(text, self._error)
         if self._before is not None:
             self._before.write(text)

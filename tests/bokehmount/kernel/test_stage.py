@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -96,6 +97,26 @@ def test_what_a_callback_prints_is_passed_on_together_but_not_late() -> None:
             assert len(heard) == 4
 
         asyncio.run(main())
+
+
+def test_what_a_forked_worker_prints_is_its_cells_alone() -> None:
+    reader, writer = os.pipe()
+    with tapped() as out, open(reader, "rb") as heard:
+
+        def listen(text: str, error: bool) -> None:
+            os.write(writer, text.encode())
+
+        stage = CellStage(Shell(RUNNING), SHOWED, listen)
+        with stage.entered():
+            print("from the kernel")
+            child = os.fork()
+            if not child:
+                print("from a worker")
+                os._exit(0 if "from a worker" in out.getvalue() else 1)
+            assert os.waitpid(child, 0) == (child, 0)
+            print("to the end")
+        os.close(writer)
+        assert heard.read() == b"from the kernel\nto the end\n", "two processes would write to the server at once"
 
 
 def test_the_shell_is_told_also_where_it_says_that_this_is_the_cell() -> None:
