@@ -61,6 +61,31 @@ async def test_output_of_callbacks_stays_with_the_cell_that_showed_the_app(
     assert (first.text, second.text, later.text) == ("moved to 4\n", "moved to 5\n", "a later cell\n")
 
 
+CAPTURED = """\
+%%capture output
+import asyncio
+let_go = asyncio.Event()
+def app(doc):
+    sliders(doc)
+    doc.get_model_by_name("slider").on_change("value", lambda attr, old, new: let_go.set())
+show(app)
+"""
+
+
+async def test_cells_that_capture_what_is_displayed_show_apps_and_let_them_work(
+    browser: Browser, notebook: Notebook
+) -> None:
+    assert not (await notebook.run(CAPTURED)).displays
+    cell = await notebook.run("output.show()")
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        waiting = await notebook.start(
+            "from IPython.utils.capture import capture_output\nwith capture_output():\n    await let_go.wait()"
+        )
+        assert (await view.set("slider", "value", 3)).kind == "OK"
+        await view.shows("sin(3x)", lambda view: follows_slider(view, 3))
+        assert (await waiting.end()).error is None
+
+
 async def test_a_callback_that_raises_shows_its_traceback_in_its_cell_and_in_its_view(
     browser: Browser, notebook: Notebook
 ) -> None:

@@ -1,10 +1,10 @@
-"""Which cell runs now.  Imports nothing: ``%load_ext`` asks."""
+"""Which cell runs now, as output is told.  Imports nothing: ``%load_ext`` asks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ("cell_of",)
+__all__ = ("cell_of", "set_cell")
 
 
 def cell_of(shell: Any) -> dict[str, Any]:
@@ -15,3 +15,9 @@ def cell_of(shell: Any) -> dict[str, Any]:
     except LookupError:  # ipykernel 7.0 has no answer for work that belongs to no cell
         parent = None
     return dict(parent) if parent else {}
+
+
+def set_cell(shell: Any, request: dict[str, Any]) -> None:
+    """Have output go to the cell of this request; but ``%%capture`` keeps what it has."""
+    if hasattr(shell.display_pub, "set_parent"):
+        shell.set_parent(request)

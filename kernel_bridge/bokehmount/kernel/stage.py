@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Any, Final, TextIO
 
 from ..stage import user_traceback
-from .cell import cell_of
+from .cell import cell_of, set_cell
 from .interrupts import interruptible
 
 __all__ = ("CellStage", "OutputTap")
@@ -144,14 +144,14 @@ class CellStage:
         if self._cell:
             # also where the shell says that this is the cell: in work that came by the control thread, the streams have
             # a context of their own, in which there is no cell at all
-            self._shell.set_parent(self._cell)
+            set_cell(self._shell, self._cell)
         try:
             yield
         finally:
             self._joined.flush()
             _listener.set(heard)
             if self._cell and before:
-                self._shell.set_parent(before)
+                set_cell(self._shell, before)
 
     def raised(self, error: BaseException, where: str) -> None:
         """Print a traceback, without our own frames, where the user looks."""

@@ -23,6 +23,7 @@ class Shell:
 
     def __init__(self, parent: dict[str, Any]) -> None:
         self.parent = parent
+        self.display_pub = self
 
     def get_parent(self) -> dict[str, Any]:
         return self.parent
