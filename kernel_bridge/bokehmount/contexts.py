@@ -22,7 +22,7 @@ from .lifecycle import Event, Lifecycle
 from .of_panel import tell_address
 from .putting_back import CurdocPutBack, filled, io_put_back
 from .session import ServerSession
-from .stage import CALLBACK_ERRORS, LogStage, Stage, user_traceback
+from .stage import USER_ERRORS, LogStage, Stage, user_traceback
 from .tokens import RequestInfo
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 hook(self._server_context)
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, name)
 
     def get_session(self, session_id: str) -> ServerSession:
@@ -348,7 +348,7 @@ class ApplicationContext:
         lifecycle = Lifecycle(time.monotonic())
         try:
             application = self._renewed()
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             raise self._not_made(error, lifecycle) from error
         self._making.append(application)
         try:
@@ -377,12 +377,12 @@ class ApplicationContext:
             try:
                 with self.stage.entered():
                     context._more = application.process_request(context.request)  # type: ignore[arg-type]  # much of it
-            except CALLBACK_ERRORS as error:
+            except USER_ERRORS as error:
                 self._hook_raised(error, "request hook")
         try:
             with self.stage.entered():
                 await application.on_session_created(context)
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             self._hook_raised(error, "session created hook")
         try:
             with self.stage.entered(), io_put_back(), filled(document):
@@ -391,7 +391,7 @@ class ApplicationContext:
                 with not_validated(document):
                     tell_panel(application, document)
             raise_failures(application)
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             failure = self._not_made(error, lifecycle)
             await self._run_last_hooks(application, context, document)
             raise failure from error
@@ -557,7 +557,7 @@ class ApplicationContext:
         try:
             with self.stage.entered():
                 await application.on_session_destroyed(context)
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             self._hook_raised(error, "session destroyed hook")
         hooks = document.session_destroyed_callbacks
         document.session_destroyed_callbacks = set()
@@ -565,13 +565,14 @@ class ApplicationContext:
             try:
                 with self.stage.entered(), CurdocPutBack():
                     hook(context)
-            except CALLBACK_ERRORS as error:
+            except USER_ERRORS as error:
                 self.stage.raised(error, "session destroyed hook")
 
     def _hook_raised(self, error: BaseException, name: str) -> None:
         """An async hook raised; that it was cancelled may be its own doing, or that of who cancels us."""
         task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        was_cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+        if was_cancelled or isinstance(error, GeneratorExit):
             raise error
         self.stage.raised(error, name)
 

@@ -42,7 +42,7 @@ from .putting_back import CurdocPutBack
 from .scheduling import SessionCallbacks
 from .sending import Connection, Sending
 from .settling import Key, Settling
-from .stage import CALLBACK_ERRORS, USER_ERRORS, LogStage, Stage, is_bokehs
+from .stage import NOT_OF_USERS, USER_ERRORS, LogStage, Stage, is_bokehs
 from .wire import Message, MessageType
 
 if TYPE_CHECKING:
@@ -450,7 +450,7 @@ class ServerSession:
             try:
                 with self.stage.entered(), CurdocPutBack():
                     result = callback(*args)
-            except CALLBACK_ERRORS as error:
+            except USER_ERRORS as error:
                 self.stage.raised(error, _name(callback))
                 return
         if inspect.isawaitable(result):
@@ -468,7 +468,7 @@ class ServerSession:
         try:
             with self.stage.entered(), CurdocPutBack():
                 result = callback()
-        except CALLBACK_ERRORS as error:
+        except USER_ERRORS as error:
             self.stage.raised(error, _name(callback))
             return None
         return self._awaited(result, callback) if inspect.isawaitable(result) else None
@@ -477,6 +477,8 @@ class ServerSession:
         try:
             with self.stage.entered():
                 await awaitable
+        except NOT_OF_USERS:
+            raise
         except USER_ERRORS as error:
             self.stage.raised(error, _name(callback))
 

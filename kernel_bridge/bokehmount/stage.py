@@ -12,15 +12,16 @@ import traceback
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
-__all__ = ("CALLBACK_ERRORS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
+__all__ = ("NOT_OF_USERS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
 
 log = logging.getLogger("bokehmount")
 
-USER_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
-"""What user code raises and nobody else may suffer from: ``sys.exit()`` in an app ends no kernel and no server."""
+USER_ERRORS: Final = BaseException
+"""What user code raises and nobody else may suffer from: ``sys.exit()`` in an app ends no kernel and no server, and a
+panic of a library written in Rust is no `Exception` either, such as one of Polars."""
 
-CALLBACK_ERRORS: Final = (*USER_ERRORS, asyncio.CancelledError)
-"""The same of a function that awaits nothing: it may ask a task that was cancelled for its result."""
+NOT_OF_USERS: Final = (asyncio.CancelledError, GeneratorExit)
+"""What ends code that awaits, though it did not raise it."""
 
 _BOKEHS: Final = frozenset(("", "bokeh", "bokehmount", "bokehmount_server"))
 _BEFORE_USERS: Final = ("bokehmount.", "bokehmount_server.", "bokeh.document.", "bokeh.application.", "bokeh.io.")

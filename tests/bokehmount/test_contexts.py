@@ -83,7 +83,14 @@ def test_one_id_is_one_session_whoever_asks_and_whenever() -> None:
     run(main)
 
 
-def test_all_who_wait_for_an_app_that_raises_get_the_same_error_and_the_next_tries_anew() -> None:
+class Panic(BaseException):
+    """What libraries that are written in Rust raise is like this one."""
+
+
+@pytest.mark.parametrize("error", [ValueError, Panic])
+def test_all_who_wait_for_an_app_that_raises_get_the_same_error_and_the_next_tries_anew(
+    error: type[BaseException],
+) -> None:
     async def main() -> None:
         attempts: list[int] = []
         stage = Remembering()
@@ -91,7 +98,7 @@ def test_all_who_wait_for_an_app_that_raises_get_the_same_error_and_the_next_tri
         def app(document: Document) -> None:
             attempts.append(1)
             if len(attempts) <= 2:
-                raise ValueError(f"attempt {len(attempts)}")
+                raise error(f"attempt {len(attempts)}")
             hello(document)
 
         context = context_of(app, stage)
@@ -99,12 +106,13 @@ def test_all_who_wait_for_an_app_that_raises_get_the_same_error_and_the_next_tri
             outcomes = await asyncio.gather(made(context), made(context), made(context), return_exceptions=True)
             assert len(attempts) == attempt, "it ran once for all three"
             assert all(isinstance(outcome, AppError) for outcome in outcomes)
-            assert {str(outcome) for outcome in outcomes} == {f"ValueError: attempt {attempt}"}
+            (words,) = {str(outcome) for outcome in outcomes}
+            assert words.endswith(f"{error.__name__}: attempt {attempt}")
             assert "in app" in outcomes[0].traceback  # type: ignore[union-attr]
             assert list(context.sessions) == [] and context.living("s1") is None
         session = await made(context)
         assert [root.text for root in session.document.roots] == ["hello"]  # type: ignore[attr-defined]
-        assert [error for error, _ in stage.errors] == ["ValueError('attempt 1')", "ValueError('attempt 2')"]
+        assert [told for told, _ in stage.errors] == [f"{error.__name__}('attempt {number}')" for number in (1, 2)]
         await context.end_all()
 
     run(main)

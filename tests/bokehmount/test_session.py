@@ -972,16 +972,21 @@ def curdocs() -> int:
     return len(patched if isinstance(patched, list) else patched.get())
 
 
+class Panic(BaseException):
+    """What libraries that are written in Rust raise is like this one."""
+
+
+@pytest.mark.parametrize("error", [ValueError, Panic])
 @pytest.mark.parametrize("kind", ["next tick", "timeout", "periodic", "async"])
-def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -> None:
+def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str, error: type[BaseException]) -> None:
     @lived
     async def test(rig: Rig) -> None:
         def fails() -> None:
-            raise ValueError("no")
+            raise error("no")
 
         async def fails_later() -> None:
             await asyncio.sleep(0)
-            raise ValueError("no")
+            raise error("no")
 
         before = curdocs()
         match kind:
@@ -996,7 +1001,7 @@ def test_a_scheduled_callback_that_raises_is_told_and_stops_nothing(kind: str) -
         await until(lambda: rig.stage.errors, "the error")
         if kind == "periodic":
             await until(lambda: len(rig.stage.errors) >= 2, "the next round")
-        assert rig.stage.errors[0][0] == "ValueError('no')" and "fails" in rig.stage.errors[0][1]
+        assert rig.stage.errors[0][0] == f"{error.__name__}('no')" and "fails" in rig.stage.errors[0][1]
         assert await asyncio.wait_for(rig.session.with_document_locked(lambda: 1), 1) == 1
         assert curdocs() == before, "cells have their curdoc() again"
 
