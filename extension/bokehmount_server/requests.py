@@ -63,12 +63,14 @@ class Visible:
         exclude_headers: of those all but these
         include_cookies: only these cookies; all where None
         exclude_cookies: all but these
+        logins: arguments of a query that log somebody in, which are not seen, nor the rest of the ``uri`` they are in
     """
 
     include_headers: Collection[str] | None = None
     exclude_headers: Collection[str] = ()
     include_cookies: Collection[str] | None = None
     exclude_cookies: Collection[str] = ()
+    logins: Collection[str] = ()
 
     def headers(self, request: HTTPServerRequest) -> dict[str, str]:
         """The headers that may be seen."""
@@ -95,8 +97,8 @@ APP: Final = "bokehmount_app"
 SERVER: Final = "bokehmount_server"
 """Where it names the run of the server that made it."""
 
-NOTHING_MORE: Final = Visible(include_cookies=())
-"""In a server with a login of its own, cookies are the login's."""
+NOTHING_MORE: Final = Visible(include_cookies=(), logins=("token", "_xsrf"))
+"""In a Jupyter server, where cookies are the login's, as are these arguments."""
 
 
 def request_info(request: HTTPServerRequest, user: str | None = None, visible: Visible = NOTHING_MORE) -> RequestInfo:
@@ -105,12 +107,12 @@ def request_info(request: HTTPServerRequest, user: str | None = None, visible: V
         arguments={
             name: list(values)
             for name, values in request.arguments.items()
-            if not name.startswith("bokeh-") and name not in ("token", "_xsrf")
+            if not name.startswith("bokeh-") and name not in visible.logins
         },
         headers=visible.headers(request),
         cookies=visible.cookies(request),
         path=request.path,
-        uri=request.path,
+        uri=request.path if visible.logins else request.uri or request.path,
         host=request.host,
         protocol=request.protocol,
         remote_ip=request.remote_ip or "",

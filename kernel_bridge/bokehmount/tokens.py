@@ -53,7 +53,7 @@ class RequestInfo:
         headers: without those that log somebody in, unless an administrator chose otherwise
         cookies: none, unless an administrator chose otherwise
         path: the request's path
-        uri: the path again: in the query of a Jupyter server may be what logs somebody in
+        uri: the path, with the query in a stand-alone server only: in a Jupyter server's may be what logs somebody in
         host: the Host header's value
         protocol: "http" or "https"
         remote_ip: the client's address

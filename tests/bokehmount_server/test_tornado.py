@@ -232,6 +232,14 @@ def test_a_token_carries_no_secret_and_an_app_sees_cookies_from_the_request() ->
         assert not seen.destroyed
 
 
+def test_all_of_a_query_is_the_apps_where_nothing_of_it_logs_somebody_in() -> None:
+    with serving(app) as running:
+        page = requests.get(running.url + "/?token=mine&_xsrf=too", timeout=20).text
+        seen = context(running).request
+        assert seen.arguments == payload_of(page)["arguments"] == {"token": [b"mine"], "_xsrf": [b"too"]}
+        assert seen.uri == "/?token=mine&_xsrf=too"
+
+
 def test_what_an_app_sees_can_be_chosen() -> None:
     with serving(app, include_headers=["authorization"], exclude_cookies=["a"]) as running:
         page = requests.get(running.url, headers=SECRETS, timeout=20).text
