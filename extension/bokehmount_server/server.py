@@ -75,7 +75,8 @@ class BaseServer:
     def stop(self, wait: bool = True, *, fast: bool | None = None) -> None:
         """Stop: no new connections, sessions end with their hooks, open connections are closed.
 
-        On a loop that runs, this begins it; `closed` can be awaited then.
+        On a loop that runs, this begins it; `closed` can be awaited then.  A thread that is not the loop's waits
+        here until the hooks have run; see `BokehTornado.stop`.
 
         Args:
             wait: whether to wait for sessions that are at work

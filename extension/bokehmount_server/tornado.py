@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +55,7 @@ Applications = Mapping[str, Application | Callable[[Document], object]] | Applic
 _QUEUE: Final = 64 * 2**20
 _MB: Final = 2**20
 _PATIENCE: Final = 30.0
+_HASTE: Final = 5.0
 
 
 def as_applications(applications: Applications) -> dict[str, Application]:
@@ -433,20 +437,22 @@ class BokehTornado(web.Application):
     def stop(self, wait: bool = True) -> None:
         """Stop: sessions end with their hooks, then the apps' hooks for the server's end run.
 
-        On a loop that runs, that happens as soon as this returns; `closed` can be awaited then.
+        On a loop that runs, that happens as soon as this returns; `closed` can be awaited then.  A thread that is not
+        the loop's waits here until all is done; without ``wait`` 5 s at most, since a callback may hold the loop up.
 
         Args:
             wait: whether to wait for sessions that are at work, 30 s at most, and for background work
         """
-        for job in self._jobs:
-            job.stop()
-        loop = self._io_loop
-        if loop is None or loop.asyncio_loop.is_closed():  # type: ignore[attr-defined]  # of every loop since Tornado 5
+        io_loop = self._io_loop
+        loop: Any = None if io_loop is None else io_loop.asyncio_loop  # type: ignore[attr-defined]  # since Tornado 5
+        if io_loop is None or loop.is_closed():
             self._unload()
-        elif loop.asyncio_loop.is_running():  # type: ignore[attr-defined]
-            self._stopping = asyncio.ensure_future(self._close(wait), loop=loop.asyncio_loop)  # type: ignore[attr-defined]
+        elif not loop.is_running():
+            io_loop.run_sync(lambda: self._close(wait))
+        elif _is_here(loop):
+            self._stopping = asyncio.ensure_future(self._close(wait))
         else:
-            loop.run_sync(lambda: self._close(wait))
+            _wait_for(asyncio.run_coroutine_threadsafe(self._close(wait), loop), loop, math.inf if wait else _HASTE)
 
     async def closed(self) -> None:
         """Wait until all that `stop` began is done."""
@@ -459,6 +465,8 @@ class BokehTornado(web.Application):
         await self.closed()
 
     async def _close(self, wait: bool) -> None:
+        for job in self._jobs:
+            job.stop()
         self._door.close(CloseCode.GOING_AWAY, "the server stops")
         for context in self.applications.values():
             await context.end_all(_PATIENCE if wait else 1.0)
@@ -516,6 +524,23 @@ class BokehTornado(web.Application):
             return
         memory = psutil.Process().memory_info()
         log.info("[pid %d] memory: %.2f MB resident, %.2f MB virtual", os.getpid(), memory.rss / _MB, memory.vms / _MB)
+
+
+def _is_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it is this thread that runs a loop."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _wait_for(work: futures.Future[None], loop: asyncio.AbstractEventLoop, patience: float) -> None:
+    """Wait for what another thread's loop does, which may be stopped before it is done."""
+    until = time.monotonic() + patience
+    while not work.done() and loop.is_running() and time.monotonic() < until:
+        futures.wait((work,), timeout=0.1)
+    if work.done():
+        work.result()
 
 
 def _psutil() -> Any:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from typing import Any
 
 import pytest
 import requests
+from bokeh.application import Application
+from bokeh.application.application import ServerContext, SessionContext
+from bokeh.application.handlers import Handler
 from bokeh.document import Document
 from bokeh.models.widgets import Div
 from tornado.httpserver import HTTPServer
@@ -26,6 +30,7 @@ from tornado.ioloop import IOLoop
 from bokehmount.contexts import BokehSessionContext
 from bokehmount.errors import TokenError
 from bokehmount_server import server as server_module
+from bokehmount_server import tornado as tornado_module
 from bokehmount_server.server import BaseServer, Server
 from bokehmount_server.signals import signals_heeded
 from bokehmount_server.tornado import BokehTornado
@@ -74,6 +79,52 @@ def test_a_server_is_started_and_stopped_once() -> None:
             running.do(running.server.stop)
         with pytest.raises(requests.ConnectionError):
             requests.get(running.url, timeout=20)
+
+
+class Hooked(Handler):
+    """Notes its hooks, of which that for a session's end takes a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def modify_document(self, doc: Document) -> None:
+        doc.add_root(Div())
+
+    async def on_session_destroyed(self, session_context: SessionContext) -> None:
+        await asyncio.sleep(0.2)
+        self.noted.append("session destroyed")
+
+    def on_server_unloaded(self, server_context: ServerContext) -> None:
+        self.noted.append("server unloaded")
+
+
+def test_a_thread_that_is_not_the_loops_stops_a_server_and_its_loop_after_all_hooks() -> None:
+    handler = Hooked()
+    with serving(Application(handler)) as running:
+        requests.get(running.url, timeout=20)
+        running.server.stop()
+        assert handler.noted == ["session destroyed", "server unloaded"]
+
+
+def test_a_thread_that_need_not_wait_gives_up_a_loop_that_a_callback_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado_module, "_HASTE", 0.2)
+    free = threading.Event()
+    with serving(app) as running:
+        running.io_loop.add_callback(free.wait, 20)
+        running.server.stop(wait=False)
+        free.set()
+
+
+def test_a_server_whose_loop_is_closed_stops_with_the_hooks_that_need_none() -> None:
+    handler = Hooked()
+    io_loop = IOLoop(make_current=False)
+    server = Server(Application(handler), io_loop=io_loop, port=0)
+    server.start()
+    io_loop.run_sync(lambda: asyncio.sleep(0.1))
+    io_loop.close()
+    server.stop()
+    assert handler.noted == ["server unloaded"]
 
 
 def test_a_server_that_stops_listening_keeps_its_sessions() -> None:
