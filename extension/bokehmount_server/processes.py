@@ -33,10 +33,10 @@ def fork(count: int) -> None:
     that nobody else in it can wait for them.
 
     Args:
-        count: how many; as many as there are cores where 0
+        count: how many; as many as there are cores where 0 or less
     """
     lifeline, held = os.pipe()
-    if _Family().go_on_in(count or cpu_count()):
+    if _Family().go_on_in(count if count > 0 else cpu_count()):
         os.close(held)
         Thread(target=_end_with_parent, args=(lifeline,), daemon=True, name="lifeline").start()
 

@@ -26,6 +26,7 @@ from bokeh.models.widgets import Div
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import IOLoop
+from tornado.process import cpu_count
 
 from bokehmount.contexts import BokehSessionContext
 from bokehmount.errors import TokenError
@@ -477,6 +478,12 @@ def test_several_processes_serve_one_port_and_end_together() -> None:
         eventually_ends(pids)
         with pytest.raises(requests.ConnectionError):
             requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_number_of_processes_below_one_means_as_many_as_there_are_cores() -> None:
+    with Program(free_port(), -1, 0) as program:
+        assert len(loaded(program, cpu_count())) == cpu_count()
+        program.end(signal.SIGTERM)
 
 
 def test_a_process_that_crashes_is_replaced_and_ends_with_the_others() -> None:
