@@ -22,19 +22,23 @@ def script_wishes(handler: web.RequestHandler) -> ScriptWishes:
     """What a request for an autoload script wants.
 
     Raises:
-        tornado.web.HTTPError: it names no element, or its bokeh-absolute-url is no URL
+        tornado.web.HTTPError: it names no element, its bokeh-absolute-url is no URL, or one of these would not stay
+            within the quotes between which Bokeh's template writes them as they are; Tornado lets no line break through
     """
     element_id = handler.get_query_argument("bokeh-autoload-element", "")
     if not element_id:
         raise web.HTTPError(400, reason="No bokeh-autoload-element query parameter")
+    app_path = handler.get_query_argument("bokeh-app-path", "/")
     absolute_url = handler.get_query_argument("bokeh-absolute-url", None)
+    if any(mark in text for mark in '"\\' for text in (element_id, app_path, absolute_url or "")):
+        raise web.HTTPError(400, reason="No quote and no backslash may be in what is asked for")
     try:
         urlsplit(absolute_url or "")
     except ValueError:
         raise web.HTTPError(400, reason="The bokeh-absolute-url query parameter is no URL") from None
     return ScriptWishes(
         element_id,
-        handler.get_query_argument("bokeh-app-path", "/"),
+        app_path,
         absolute_url,
         handler.get_query_argument("resources", "default") != "none",
     )

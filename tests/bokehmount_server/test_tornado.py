@@ -138,6 +138,11 @@ def test_the_endpoints_of_an_app() -> None:
         assert get("/a/autoload.js").status_code == 400
         refused = get("/a/autoload.js?bokeh-autoload-element=e&bokeh-absolute-url=http://[")
         assert (refused.status_code, refused.reason) == (400, "The bokeh-absolute-url query parameter is no URL")
+        for name in ("bokeh-app-path", "bokeh-absolute-url", "bokeh-autoload-element"):
+            for text in ('");mine();("', "/\\"):
+                asked = {"bokeh-autoload-element": "e", name: text}
+                script = requests.get(f"{running.url}/a/autoload.js", asked, timeout=20)
+                assert script.status_code == 400, f"{name} would be code of whoever wrote the address"
         script = get("/a/autoload.js?bokeh-autoload-element=e&bokeh-app-path=/p/a")
         assert script.headers["Content-Type"].startswith("text/javascript")
         assert "/p/static/js/bokeh.min.js" in script.text
