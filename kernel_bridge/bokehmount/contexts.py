@@ -19,7 +19,7 @@ from .applications import tell_panel
 from .checking import not_validated, quickly_validated
 from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
-from .of_panel import tell_address
+from .of_panel import take_styles_from_server, tell_address
 from .putting_back import CurdocPutBack, filled, io_put_back
 from .session import ServerSession
 from .stage import USER_ERRORS, LogStage, Stage, user_traceback
@@ -390,6 +390,7 @@ class ApplicationContext:
                     application.initialize_document(document)
                 with not_validated(document):
                     tell_panel(application, document)
+                    take_styles_from_server(document)
             raise_failures(application)
         except USER_ERRORS as error:
             failure = self._not_made(error, lifecycle)

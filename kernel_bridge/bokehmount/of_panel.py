@@ -15,6 +15,7 @@ from bokeh.core.templates import FILE
 from bokeh.document import Document
 from bokeh.embed.bundle import Bundle
 from bokeh.model import Model
+from bokeh.models import ImportedStyleSheet
 from bokeh.resources import Resources
 
 __all__ = (
@@ -22,6 +23,7 @@ __all__ = (
     "component_file",
     "has_template",
     "is_of_panel",
+    "take_styles_from_server",
     "tell_address",
     "template_of_panel",
     "with_spinner",
@@ -107,6 +109,18 @@ def tell_address(document: Document, request: Any) -> None:
         location: Any = state.location
         with edit_readonly(location):
             location.param.update(**told, href=f"{protocol}://{host}{path}{told['search']}")
+
+
+def take_styles_from_server(document: Document) -> None:
+    """Have all models of a new Document take Panel's style sheets from where its files are: Panel asks only most of its
+    components where that is, and not a divider, which would take its own from Panel's CDN."""
+    files = document.template_variables.get("dist_url")
+    if files is None or "panel.io.resources" not in sys.modules:
+        return
+    from panel.io.resources import patch_stylesheet
+
+    for sheet in document.select({"type": ImportedStyleSheet}):
+        patch_stylesheet(sheet, files)  # type: ignore[no-untyped-call]  # Panel has no types for it
 
 
 _END: Final = re.compile(r"/(ws|autoload\.js)$")

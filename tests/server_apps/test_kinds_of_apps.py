@@ -17,7 +17,7 @@ from bokeh.client.session import ClientSession
 from bokeh.document import Document
 from bokeh.embed import server_document, server_session
 from bokeh.events import ButtonClick
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, ImportedStyleSheet
 from bokeh.models.widgets import Div, Slider
 from bokeh.models.widgets.buttons import AbstractButton
 from bokeh.util.token import generate_jwt_token, generate_session_id
@@ -245,6 +245,25 @@ def test_panels_threads_may_change_what_is_seen() -> None:
         the(Slider, the(Document, client.document).select_one({"type": Slider})).value = 5
         until(client, lambda: holds(client, "it is 5"))
         client.close()
+
+
+@theirs
+def test_a_divider_of_panel_has_its_style_sheet_from_this_server_too() -> None:
+    import panel as pn
+
+    def made(doc: Document) -> None:
+        panel: Any = pn  # which has no types
+        panel.Column(panel.layout.Divider(), panel.widgets.IntSlider(end=9)).server_doc(doc)
+
+    with serving(made, prefix="x") as running:
+        assert requests.get(running.url, timeout=20).status_code == 200
+        sheets = running.session().document.select({"type": ImportedStyleSheet})
+        urls = {sheet.url for sheet in sheets}
+        assert any("/divider.css" in url for url in urls)
+        root, _, _ = running.url.rpartition("/x")
+        for url in urls:
+            assert url.startswith("/x/static/extensions/panel/")
+            assert requests.get(root + url, timeout=20).status_code == 200
 
 
 COMPONENT = """
