@@ -6,13 +6,24 @@ A server writes to its log; a kernel routes prints and tracebacks to the cell th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-__all__ = ("NOT_OF_USERS", "USER_ERRORS", "BrokenOff", "LogStage", "Stage", "is_bokehs", "user_traceback")
+__all__ = (
+    "NOT_OF_USERS",
+    "USER_ERRORS",
+    "BrokenOff",
+    "LogStage",
+    "OneProcess",
+    "Stage",
+    "is_bokehs",
+    "user_traceback",
+)
 
 log = logging.getLogger("bokehmount")
 
@@ -35,6 +46,28 @@ class BrokenOff(KeyboardInterrupt):
     """A callback that held its loop up was interrupted; the loop knows of the signal and ends by itself."""
 
 
+class OneProcess:
+    """A context that a process which was forked in it does not leave: there it would serve our sockets, too.
+
+    So user code may fork and forget about the child, as Panel's ``Terminal.subprocess`` does.
+    """
+
+    __slots__ = ("_process",)
+
+    def __enter__(self) -> None:
+        self._process = os.getpid()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if os.getpid() == self._process:
+            return
+        if error is not None:
+            traceback.print_exception(error)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(error is not None)
+
+
 class Stage(Protocol):
     """Where a session's user code runs."""
 
@@ -49,7 +82,7 @@ class LogStage:
     """Errors go to the log with their traceback; Ctrl-C is meant for the server, whatever it meets."""
 
     def entered(self) -> AbstractContextManager[object]:
-        return nullcontext()
+        return OneProcess()
 
     def raised(self, error: BaseException, where: str) -> None:
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, BrokenOff):

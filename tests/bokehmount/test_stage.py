@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -45,3 +47,26 @@ def test_a_traceback_begins_in_the_users_code(module: str, is_shown: bool) -> No
 def test_control_c_ends_a_server_also_where_it_meets_a_callback() -> None:
     with pytest.raises(KeyboardInterrupt):
         LogStage().raised(KeyboardInterrupt(), "callback moved")
+
+
+FORKS = """
+import os
+from bokehmount.stage import LogStage
+with LogStage().entered():
+    child = os.fork()
+    if not child:
+        print("the child's")
+        {then}
+    else:
+        ended = os.waitpid(child, 0)[1]
+print("goes on", ended)
+"""
+
+
+@pytest.mark.parametrize(("then", "status", "told"), [("pass", 0, ""), ("1 / 0", 256, "ZeroDivisionError")])
+def test_a_process_that_user_code_forks_and_leaves_ends(then: str, status: int, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS.format(then=then)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"the child's\ngoes on {status}\n"
+    assert told in done.stderr

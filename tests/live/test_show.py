@@ -457,6 +457,30 @@ async def test_a_thread_is_told_that_apps_live_on_the_main_thread(notebook: Note
     await notebook.run("text.text = 'whole still'")
 
 
+FORKING = """
+import os
+moves, children = [], []
+def forking(doc):
+    sliders(doc)
+    def moved(attr, old, new):
+        moves.append(new)
+        child = os.fork()
+        if child:
+            children.append(child)
+    doc.get_model_by_name('slider').on_change('value', moved)
+"""
+
+
+async def test_a_callback_that_forks_and_forgets_leaves_one_kernel(browser: Browser, own_notebook: Notebook) -> None:
+    async with shown(browser, own_notebook, f"{FORKING}show(forking)") as view:
+        for value in (2, 3, 4):
+            assert (await view.set("slider", "value", value)).kind == "OK"
+        assert await own_notebook.value("[os.waitpid(child, 0)[1] for child in children]") == [0, 0, 0]
+        assert await own_notebook.value("moves") == [2, 3, 4]
+        assert (await view.set("slider", "value", 5)).kind == "OK"
+        assert len([message for message in view.socket.messages if message.kind == "OK"]) == 4
+
+
 async def test_bokehmount_can_be_unloaded_and_loaded_again(browser: Browser, own_notebook: Notebook) -> None:
     async with shown(browser, own_notebook, "show(sliders, name='a')") as view:
         await own_notebook.run("%unload_ext bokehmount")

@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, TextIO
 
-from ..stage import user_traceback
+from ..stage import OneProcess, user_traceback
 from .cell import cell_of, set_cell
 from .interrupts import interruptible
 
@@ -65,15 +65,25 @@ class _Echo:
         self._before = before
         self._error = error
         self._process = os.getpid()
+        self._descriptor = 2 if error else 1
+        self._has_terminal = os.isatty(self._descriptor)
 
     def write(self, text: str) -> int:
-        listener = _listener.get()
-        # a worker that a callback has forked would write into the middle of what this process sends
-        if listener is not None and os.getpid() == self._process:
+        if os.getpid() != self._process:
+            self._write_in_worker(text)
+        elif (listener := _listener.get()) is not None:
             listener(text, self._error)
         if self._before is not None:
             self._before.write(text)
         return len(text)
+
+    def _write_in_worker(self, text: str) -> None:
+        """One that a callback has forked: with a terminal of its own (`pty.fork`), as Panel's has, it is heard there.
+
+        No listener hears of it: it would write into the middle of what the kernel's process sends.
+        """
+        if not self._has_terminal and os.isatty(self._descriptor):
+            os.write(self._descriptor, text.encode())
 
     def flush(self) -> None:
         if self._before is not None:
@@ -133,7 +143,7 @@ class CellStage:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """User code runs: its output is the app's, and the user can interrupt it."""
-        with self._printing(), interruptible():
+        with self._printing(), interruptible(), OneProcess():
             yield
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pty
 import sys
 import time
 from collections.abc import Iterator
@@ -118,6 +119,20 @@ def test_what_a_forked_worker_prints_is_its_cells_alone() -> None:
             print("to the end")
         os.close(writer)
         assert heard.read() == b"from the kernel\nto the end\n", "two processes would write to the server at once"
+
+
+def test_a_forked_worker_with_a_terminal_of_its_own_is_heard_there() -> None:
+    """Panel's Terminal reads there that its process has ended."""
+    heard: list[str] = []
+    with tapped(), CellStage(Shell(RUNNING), SHOWED, lambda text, error: heard.append(text)).entered():
+        child, terminal = pty.fork()
+        if not child:
+            print("from a terminal")
+            os._exit(0)
+        assert os.read(terminal, 100) == b"from a terminal\r\n"
+        assert os.waitpid(child, 0) == (child, 0)
+    os.close(terminal)
+    assert not heard
 
 
 def test_the_shell_is_told_also_where_it_says_that_this_is_the_cell() -> None:
