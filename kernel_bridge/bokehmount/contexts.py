@@ -21,9 +21,9 @@ from .errors import AppError, ProtocolError, SessionEnded
 from .lifecycle import Event, Lifecycle
 from .of_panel import take_styles_from_server, tell_address
 from .putting_back import CurdocPutBack, filled, io_put_back
+from .request_proxy import RequestProxy, proxy_of
 from .session import ServerSession
 from .stage import USER_ERRORS, LogStage, Stage, user_traceback
-from .tokens import RequestInfo
 
 if TYPE_CHECKING:
     from bokeh.core.types import ID
@@ -35,7 +35,6 @@ __all__ = (
     "ApplicationContext",
     "BokehServerContext",
     "BokehSessionContext",
-    "RequestProxy",
     "SessionFactory",
     "app_error",
     "raise_failures",
@@ -54,54 +53,6 @@ than for one who said goodbye."""
 
 MOST_SPENT: Final = 1000
 """Tokens of ended sessions that are known; of more, the oldest have most likely grown too old by themselves."""
-
-
-class RequestProxy:
-    """What an app may know of the HTTP request that opened its session.
-
-    ``arguments`` (lists of bytes by name), ``cookies`` and ``headers`` (text by name) are always there; other
-    attributes of the request, such as ``path``, ``uri`` or ``host``, where the request had them.
-    """
-
-    __slots__ = ("_arguments", "_cookies", "_headers", "_request")
-
-    def __init__(
-        self,
-        request: Any,
-        arguments: Mapping[str, list[bytes]] | None = None,
-        cookies: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        absolute_url: str | None = None,
-    ) -> None:
-        self._request = request
-        given = dict(arguments if arguments is not None else getattr(request, "arguments", {}))
-        self._arguments = {name: value for name, value in given.items() if not name.startswith("bokeh-")}
-        if absolute_url is not None:
-            self._arguments["bokeh-absolute-url"] = [absolute_url.encode()]
-        found = cookies if cookies is not None else getattr(request, "cookies", {})
-        self._cookies = {name: value if isinstance(value, str) else value.value for name, value in found.items()}
-        seen = headers if headers is not None else getattr(request, "headers", {})
-        self._headers = seen if isinstance(seen, dict) else dict(seen)
-
-    @property
-    def arguments(self) -> dict[str, list[bytes]]:
-        """The query's values by name."""
-        return self._arguments
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """Cookies by name, as far as the server lets an app see them."""
-        return self._cookies
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers by name, as far as the server lets an app see them."""
-        return self._headers
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._request, name)
 
 
 class BokehServerContext(ServerContext):
@@ -364,7 +315,7 @@ class ApplicationContext:
         document = Document()
         context = BokehSessionContext(session_id, self._server_context, document, self._logout_url)
         if request is not None:
-            context._request = _proxy(request, get_token_payload(token) if token else {}, self._url or "/")
+            context._request = proxy_of(request, get_token_payload(token) if token else {}, self._url or "/")
         context._token = token
         document._session_context = weakref.ref(context)
         place = getattr(request, "absolute_url", None) or getattr(request, "path", "")
@@ -600,11 +551,3 @@ def _static_root(path: str, app: str) -> str | None:
         if path and path.endswith(end):
             return f"{path[: len(path) - len(end)]}/static/"
     return None
-
-
-def _proxy(request: Any, payload: Mapping[str, Any], app: str) -> RequestProxy:
-    if isinstance(request, RequestInfo):
-        url = request.absolute_url
-        # from which Panel takes the app's path away, wherever it is in it
-        return RequestProxy(request, absolute_url=url if url is not None and url.count(app) == 1 else None)
-    return RequestProxy(request, payload.get("arguments"), payload.get("cookies"), payload.get("headers"))

@@ -26,10 +26,10 @@ from bokehmount.contexts import (
     ApplicationContext,
     BokehServerContext,
     BokehSessionContext,
-    RequestProxy,
     raise_failures,
 )
 from bokehmount.errors import AppError, CloseCode, ProtocolError, SessionEnded
+from bokehmount.request_proxy import RequestProxy
 from bokehmount.session import ServerSession
 from bokehmount.tokens import RequestInfo
 
