@@ -72,6 +72,20 @@ class RequestInfo:
     user: str | None = None
     absolute_url: str | None = None
 
+    @property
+    def method(self) -> str:
+        """By what a page, its script and its WebSocket are asked for."""
+        return "GET"
+
+    @property
+    def query(self) -> str:
+        """What follows the ``?`` of the `uri`."""
+        return self.uri.partition("?")[2]
+
+    def full_url(self) -> str:
+        """The `uri` with protocol and host."""
+        return f"{self.protocol}://{self.host}{self.uri}"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:

@@ -242,7 +242,8 @@ def test_all_of_a_query_is_the_apps_where_nothing_of_it_logs_somebody_in() -> No
         page = requests.get(running.url + "/?token=mine&_xsrf=too", timeout=20).text
         seen = context(running).request
         assert seen.arguments == payload_of(page)["arguments"] == {"token": [b"mine"], "_xsrf": [b"too"]}
-        assert seen.uri == "/?token=mine&_xsrf=too"
+        assert seen.uri == "/?token=mine&_xsrf=too" and seen.query == "token=mine&_xsrf=too"
+        assert seen.full_url() == f"{running.url}/?token=mine&_xsrf=too" and seen.method == "GET"
 
 
 def test_what_an_app_sees_can_be_chosen() -> None:
