@@ -31,7 +31,7 @@ from bokeh.events import ConnectionLost
 from bokeh.util.token import generate_jwt_token
 
 from . import __version__, documents, wire
-from .collecting import collector, uncollected
+from .collecting import collector, empty_modules, uncollected
 from .errors import ProtocolError
 from .following import FollowingRanges
 from .frames import Frames
@@ -219,6 +219,7 @@ class ServerSession:
             if not self._owns_models:
                 documents.release(self._document)
             self._document.on_change_dispatch_to(self)  # destroy() takes it back
+            empty_modules(self._document)
             with uncollected():
                 self._document.destroy(self)  # by which Panel lets go of it too
             collector.soon(self._loop)

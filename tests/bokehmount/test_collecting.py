@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bokeh.application import Application
+from bokeh.application.handlers.code import CodeHandler
 from bokeh.document import Document
 from bokeh.models.widgets import Div
 
@@ -73,6 +77,45 @@ def test_sessions_that_end_together_are_collected_together(collections: list[flo
     assert collections == [] and [delay for delay, _ in loop.later] == [PAUSE]
     loop.pass_time()
     assert collections == [1000.0 + PAUSE]
+
+
+_SCRIPT = """
+import sys
+from bokeh.io import curdoc
+from bokeh.models import Button, Div
+text = "."
+def clicked():
+    curdoc().add_root(Div(text=text))
+button = Button()
+button.on_click(clicked)
+curdoc().add_root(button)
+"""
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_all_objects_are_searched_only_where_a_module_is_known_elsewhere(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = Application(CodeHandler(source=_SCRIPT, filename="app.py")).create_document()
+    [name] = (module.__name__ for module in document.modules._modules)
+    known = [sys.modules[name]] if is_known else []
+    searches = []
+
+    def search(*objects: Any) -> list[Any]:
+        searches.append(objects)
+        return [known]
+
+    monkeypatch.setattr(gc, "get_referrers", search)
+
+    async def main() -> None:
+        session = ServerSession("s", document)  # type: ignore[arg-type]  # Bokeh's ID
+        session.destroy()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(main())
+    assert name not in sys.modules
+    assert len(searches) == is_known and ("unexpected referrers" in caplog.text) is is_known
+    assert not any(vars(module) for module in known)
 
 
 def test_what_takes_long_is_done_seldom(collections: list[float]) -> None:
