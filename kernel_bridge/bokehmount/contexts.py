@@ -171,7 +171,7 @@ class ApplicationContext:
         self._loop = io_loop
         self._url = url
         self._logout_url = logout_url
-        self.stage = stage or LogStage()
+        self.stage = stage or LogStage(url)
         self._make_session = make_session
         self._reads_requests = reads_requests
         self._server_context = BokehServerContext(self)
@@ -331,7 +331,7 @@ class ApplicationContext:
             except USER_ERRORS as error:
                 self._hook_raised(error, "request hook")
         try:
-            with self.stage.entered():
+            with self.stage.entered(awaits=True):
                 await application.on_session_created(context)
         except USER_ERRORS as error:
             self._hook_raised(error, "session created hook")
@@ -507,7 +507,7 @@ class ApplicationContext:
         """The application's hooks, and what the app asked for with ``doc.on_session_destroyed``, unless a handler of
         the application did it.  Also where the app raised: what it began until then has to end."""
         try:
-            with self.stage.entered():
+            with self.stage.entered(awaits=True):
                 await application.on_session_destroyed(context)
         except USER_ERRORS as error:
             self._hook_raised(error, "session destroyed hook")

@@ -479,7 +479,7 @@ class ServerSession:
 
     async def _awaited(self, awaitable: Awaitable[Any], callback: Callable[..., Any]) -> None:
         try:
-            with self.stage.entered():
+            with self.stage.entered(awaits=True):
                 await awaitable
         except NOT_OF_USERS:
             raise

@@ -10,9 +10,10 @@ import contextlib
 import logging
 import os
 import sys
+import time
 import traceback
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 __all__ = (
     "NOT_OF_USERS",
@@ -68,21 +69,66 @@ class OneProcess:
         os._exit(error is not None)
 
 
+HELD: Final = 1.0
+"""Seconds for which user code may hold its loop up, and with it all others, before the log tells of it."""
+
+
+class _Watched(OneProcess):
+    """User code that nobody is answered beside, in a server."""
+
+    __slots__ = ("_began", "_stage")
+
+    def __init__(self, stage: LogStage) -> None:
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._began = time.monotonic()
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        if time.monotonic() - self._began >= HELD:
+            self._stage.held(self._began)
+
+
 class Stage(Protocol):
     """Where a session's user code runs."""
 
-    def entered(self) -> AbstractContextManager[object]:
-        """A context around each run of user code."""
+    def entered(self, *, awaits: bool = False) -> AbstractContextManager[object]:
+        """A context around each run of user code, or around code that awaits it."""
 
     def raised(self, error: BaseException, where: str) -> None:
         """User code raised; ``where`` is what ran, in words."""
 
 
 class LogStage:
-    """Errors go to the log with their traceback; Ctrl-C is meant for the server, whatever it meets."""
+    """Errors go to the log with their traceback; Ctrl-C is meant for the server, whatever it meets.
 
-    def entered(self) -> AbstractContextManager[object]:
-        return OneProcess()
+    Args:
+        app: where the app is, for the log
+    """
+
+    def __init__(self, app: str | None = None) -> None:
+        self._app = app
+        self._told = 0.0
+
+    def entered(self, *, awaits: bool = False) -> AbstractContextManager[object]:
+        return OneProcess() if awaits else _Watched(self)
+
+    def held(self, began: float) -> None:
+        """User code that began then, on the clock of `time.monotonic`, has ended, and it took long."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # a thread's, which holds nobody up
+            return
+        if self._told < began:  # else it was told of code that ran within this
+            self._told = time.monotonic()
+            log.warning(
+                "code of the app %s held this server up for %.1f s, in which nobody was answered; what takes a "
+                "callback long can be left to a thread, as by `await asyncio.to_thread(...)`",
+                self._app or "/",
+                self._told - began,
+            )
 
     def raised(self, error: BaseException, where: str) -> None:
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, BrokenOff):

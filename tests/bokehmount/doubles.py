@@ -175,7 +175,7 @@ class Remembering:
         self.errors: list[tuple[str, str]] = []
         self.entries = 0
 
-    def entered(self) -> AbstractContextManager[object]:
+    def entered(self, *, awaits: bool = False) -> AbstractContextManager[object]:
         self.entries += 1
         return nullcontext()
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.core.types import ID
+from bokeh.document import Document
+from bokeh.models.widgets import Slider
 
+from bokehmount import stage as stage_module
+from bokehmount.contexts import ApplicationContext
 from bokehmount.stage import LogStage, user_traceback
 
 
@@ -42,6 +52,55 @@ def test_a_traceback_begins_in_the_users_code(module: str, is_shown: bool) -> No
         error.__traceback__ = error.__traceback__.tb_next  # without this test
         assert (f"{module}.py" in user_traceback(error)) is is_shown
         assert "in fails" in user_traceback(error)
+
+
+def held_up(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if "held this server up" in message]
+
+
+def test_the_log_says_which_app_held_all_others_up_and_for_how_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stage_module, "HELD", 0.05)
+
+    def app(doc: Document) -> None:
+        slider = Slider(start=0, end=9, value=1)
+        slider.on_change("value", lambda attr, old, new: time.sleep(0.1))
+        doc.add_root(slider)
+
+        def move() -> None:
+            slider.value += 1
+
+        doc.add_next_tick_callback(move)
+
+    async def main() -> None:
+        context = ApplicationContext(lambda: Application(FunctionHandler(app)), url="/sliders")
+        session = await context.create_session_if_needed(ID("s1"))
+        while session.document.session_callbacks:
+            await asyncio.sleep(0.01)
+        await context.end_all(1.0)
+
+    asyncio.run(main())
+    [told] = held_up(caplog)  # and not once more by the callback in which the other ran
+    assert "/sliders" in told and re.search(r"for 0\.[1-9] s", told) and "to_thread" in told
+
+
+def test_who_awaits_or_has_a_thread_of_its_own_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stage_module, "HELD", 0.05)
+    stage = LogStage("/app")
+
+    def takes_long() -> None:
+        with stage.entered():
+            time.sleep(0.1)
+
+    async def main() -> None:
+        with stage.entered(awaits=True):
+            await asyncio.to_thread(takes_long)
+
+    asyncio.run(main())
+    assert not held_up(caplog)
 
 
 def test_control_c_ends_a_server_also_where_it_meets_a_callback() -> None:

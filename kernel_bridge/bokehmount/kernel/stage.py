@@ -141,7 +141,7 @@ class CellStage:
         self._joined = _Joined(listener)
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self, *, awaits: bool = False) -> Iterator[None]:
         """User code runs: its output is the app's, and the user can interrupt it."""
         with self._printing(), interruptible(), OneProcess():
             yield
