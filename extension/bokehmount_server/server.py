@@ -229,8 +229,9 @@ class Server(BaseServer):
         http_server_kwargs: arguments of `tornado.httpserver.HTTPServer`, such as ``max_buffer_size``
         tornado_server_kwargs: the same; the name in the first seed
         num_procs: how many processes serve; as many as there are cores where 0 or less.  Sessions are not shared
-            between them: put a proxy in front that keeps a user at one process, or have tokens signed and sessions
-            short.
+            between them: where a page's WebSocket reaches another than its request did, the app is made there once
+            more, and a page that comes back may find a new session.  A proxy that keeps a user at one process spares
+            both.
         address: the address to listen on; all where None
         port: the port to listen on; 0 for any free one; BOKEH_DEFAULT_SERVER_PORT where None, which is 5006 if unset
         unix_socket: a path of a Unix socket to listen on instead
