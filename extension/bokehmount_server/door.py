@@ -51,9 +51,8 @@ class Door(Protocol):
     Each question raises an error of `bokehmount.errors`, which carries its HTTP status and close code.
     """
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits for the apps that what viewers send is to be left to them for now."""
+    def is_behind(self, viewer: Viewer) -> bool:
+        """Whether so much waits for the apps that what this viewer sends is to be left to it for now."""
 
     async def page(self, path: str, opening: Opening, place: Place) -> str:
         """The HTML of a session's page."""

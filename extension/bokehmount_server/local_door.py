@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from bokehmount.apphost import AppHost, Opening
-from bokehmount.errors import CloseCode, ProtocolError, SessionEnded
+from bokehmount.errors import CloseCode, SessionEnded
 from bokehmount.fragments import Writes, websocket_bytes
-from bokehmount.frames import Frames, SentFrames, size_of
+from bokehmount.frames import Frames, SentFrames, kept_by
 from bokehmount.link.messages import raw
 from bokehmount.page import Place
 
@@ -27,7 +28,15 @@ __all__ = ("LocalDoor",)
 log = logging.getLogger(__name__)
 
 _EARLY: Final = 1 << 20
-"""Bytes of messages that a client may send before its session is there."""
+"""Bytes of messages that may wait for a session that is being made, before what more its client sends is left to it."""
+
+
+@dataclass(slots=True)
+class _Early:
+    """What came before its session is there."""
+
+    messages: list[Frames] = field(default_factory=list)
+    size: int = 0
 
 
 class LocalDoor:
@@ -37,7 +46,7 @@ class LocalDoor:
         self._host = host
         self._protocol = WireProtocol()
         self._connections: dict[Viewer, ServerConnection] = {}
-        self._early: dict[Viewer, list[Frames]] = {}
+        self._early: dict[Viewer, _Early] = {}
 
     @property
     def connections(self) -> list[ServerConnection]:
@@ -66,13 +75,13 @@ class LocalDoor:
 
     async def connect(self, path: str, opening: Opening, viewer: Viewer) -> None:
         """Let a viewer look at a session."""
-        self._early[viewer] = []
+        early = self._early[viewer] = _Early()
         try:
             session = await self._host.session(path, opening)
             self.connection(viewer, self._host.app(path).context, session)
         finally:
-            early = self._early.pop(viewer, [])
-        for frames in early:
+            self._early.pop(viewer, None)
+        for frames in early.messages:
             self.receive(viewer, frames)
 
     def connection(self, viewer: Viewer, context: ApplicationContext, session: CoreSession) -> ServerConnection:
@@ -85,9 +94,8 @@ class LocalDoor:
         """A viewer's message; one that comes before its session is there waits."""
         early = self._early.get(viewer)
         if early is not None:
-            if sum(map(size_of, early)) + size_of(frames) > _EARLY:
-                raise ProtocolError("too much was sent before the session was there")
-            early.append(frames)
+            early.messages.append(frames)
+            early.size += kept_by(frames)
             return
         connection = self._connections.get(viewer)
         if connection is None or connection.session.destroyed:
@@ -101,8 +109,13 @@ class LocalDoor:
         if connection is not None:
             connection.detach_session(lost=lost)
 
-    is_behind = False
-    """What a viewer sends is handed to its session as it comes."""
+    def is_behind(self, viewer: Viewer) -> bool:
+        """Whether so much waits for this viewer's session, or for its lock, that no more of it is to be read for now.
+
+        Else a callback that awaits for long would let anybody who sends on fill this process's memory.
+        """
+        early, connection = self._early.get(viewer), self._connections.get(viewer)
+        return (early is not None and early.size > _EARLY) or (connection is not None and connection.session.is_behind)
 
     is_full = False
     """A session's thread is the one that writes, so it can't wait: a viewer that reads too slowly is cut off."""

@@ -210,7 +210,7 @@ class ViewerSocket:
         self._over = False
         self._connecting: asyncio.Task[None] | None = None
         self._early: list[Frames] | None = []  # what comes before the door knows of this viewer
-        self._stream = socket.heard_by(self.on_message, lambda: door.is_behind and not self._over)
+        self._stream = socket.heard_by(self.on_message, lambda: not self._over and door.is_behind(self))
         self._lent: LentStream | None = None
         self._when_written: Callable[[], object] | None = None
 

@@ -34,7 +34,7 @@ from . import __version__, documents, wire
 from .collecting import collector, empty_modules, uncollected
 from .errors import ProtocolError
 from .following import FollowingRanges
-from .frames import Frames
+from .frames import Frames, kept_by
 from .gathered import PanelConnection, panel_connections
 from .guarding import guard_callbacks
 from .lock import DocumentLock
@@ -57,6 +57,10 @@ T = TypeVar("T")
 
 _TOGETHER: Final = 2.0
 """Seconds in which views that open get the same JSON of an unchanged Document; kept for longer it is a waste."""
+
+
+_MOST_WAITING: Final = 16 * 2**20
+"""Bytes of messages that may wait for the lock, before what more connections send is left to them."""
 
 
 class ServerSession:
@@ -115,6 +119,7 @@ class ServerSession:
         self._is_over = False
         self._is_to_go = False
         self._blocks = 0
+        self._waiting = 0  # bytes of messages that wait for the lock
         self._left_at = time.monotonic()
 
         document.callbacks.on_change_dispatch_to(self)
@@ -268,7 +273,12 @@ class ServerSession:
             case _:
                 raise ProtocolError(f"a client does not send {message.msgtype}")
         if not self._is_over:
-            self._spawn(self._locked(partial(work, connection, message)))
+            self._spawn(self._locked(partial(work, connection, message)), kept_by(frames))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many messages wait for the lock that what connections send is to be left to them for now."""
+        return self._waiting > _MOST_WAITING
 
     def _answer_info(self, connection: Connection, message: Message) -> None:
         self._reply(connection, wire.server_info_reply(message, bokeh.__version__, __version__))
@@ -428,16 +438,18 @@ class ServerSession:
         self._lock.release()
         self.unblock_expiration()
 
-    def _spawn(self, result: Any) -> None:
-        """Own what is still to be awaited."""
+    def _spawn(self, result: Any, size: int = 0) -> None:
+        """Own what is still to be awaited, and so many bytes of memory as it keeps of what a connection sent."""
         if not inspect.isawaitable(result):
             return
         task = asyncio.ensure_future(result, loop=self._loop)
         self._tasks.add(task)
-        task.add_done_callback(self._spawned_ended)
+        self._waiting += size
+        task.add_done_callback(partial(self._spawned_ended, size))
 
-    def _spawned_ended(self, task: asyncio.Future[Any]) -> None:
+    def _spawned_ended(self, size: int, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
+        self._waiting -= size
         if not task.cancelled() and (error := task.exception()) is not None:
             self.stage.raised(error, "the session's work")
 

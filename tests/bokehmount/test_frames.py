@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bokehmount.errors import CloseCode, ProtocolError
-from bokehmount.frames import MAX_BUFFERS, Assembler, Frame, Frames, TooBig, header_of, size_of
+from bokehmount.frames import MAX_BUFFERS, Assembler, Frame, Frames, TooBig, header_of
 
 
 def message(buffers: list[bytes], content: str = "{}") -> Frames:
@@ -91,7 +91,7 @@ def test_text_where_binary_is_due_and_the_other_way_round_is_refused(place: int)
 
 def test_the_limit_counts_all_fragments_of_one_message() -> None:
     frames = message([b"12345"])
-    exactly = size_of(frames)
+    exactly = sum(map(len, frames))
     assert fed(Assembler(limit=exactly), frames * 2) == [frames, frames], "the next message starts from nothing"
     with pytest.raises(TooBig, match="limit of"):
         fed(Assembler(limit=exactly - 1), frames)

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from bokeh.application.application import Application, SessionContext
+from bokeh.application.handlers.function import FunctionHandler
 from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.models.widgets import Div, Slider
@@ -154,17 +156,69 @@ def test_a_valid_patch_cut_off_anywhere_kills_nobody(running: Running) -> None:
     client.close()
 
 
+class Late(FunctionHandler):
+    """An app whose Document is filled when the test says so, or, at once, by a callback that then awaits that."""
+
+    def __init__(self, in_callback: bool) -> None:
+        self.go_on = asyncio.Event()
+        self._in_callback = in_callback
+        super().__init__(self._fill)
+
+    def _fill(self, doc: Document) -> None:
+        if self._in_callback:
+            doc.add_next_tick_callback(self.go_on.wait)  # type: ignore[arg-type]  # it may be async
+
+    async def on_session_created(self, session_context: SessionContext) -> None:
+        if not self._in_callback:
+            await self.go_on.wait()
+
+
+def handshake(running: Running, path: str, session: str) -> bytes:
+    """What opens a WebSocket."""
+    host = urlsplit(running.url).netloc
+    return (
+        f"GET {path}/ws HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Protocol: bokeh, {generate_jwt_token(ID(session))}\r\n\r\n"
+    ).encode()
+
+
+def framed(*texts: str) -> bytes:
+    """Texts as a browser sends them, with a mask that changes nothing."""
+    heads = [bytes((0x81, 0xFE)) + len(text).to_bytes(2) + bytes(4) for text in texts]
+    return b"".join(head + text.encode() for head, text in zip(heads, texts, strict=True))
+
+
+def connection_to(running: Running) -> socket.socket:
+    url = urlsplit(running.url)
+    return socket.create_connection((url.hostname, url.port), timeout=10)
+
+
+@pytest.mark.parametrize("in_callback", [True, False])
+def test_who_sends_on_while_a_session_takes_nothing_fills_no_memory_and_loses_nothing(in_callback: bool) -> None:
+    late = Late(in_callback)
+    question = framed('{"msgid":"1","msgtype":"SERVER-INFO-REQ"}', "{}", f'{{"padding":"{"x" * 60_000}"}}')
+    sent = answers = 0
+    with serving({"/late": Application(late), "/app": app}) as running, connection_to(running) as client:
+        client.sendall(handshake(running, "/late", "much"))
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while sent < 200 * 2**20:
+                sent += client.send(question[sent % len(question) :])
+        assert sent < 60 * 2**20, "the rest stays with who sends it, beyond what the sockets hold"
+        running.pull("/app").close()
+        running.do(late.go_on.set)
+        client.settimeout(20)
+        while answers < sent // len(question):
+            heard = client.recv(1 << 20)
+            assert heard, "it was cut off"
+            answers += heard.count(b'"SERVER-INFO-REPLY"')
+
+
 def test_a_client_that_does_not_wait_for_the_greeting_is_answered(running: Running) -> None:
     """Its messages may come with the handshake."""
-    url = urlsplit(running.ws_url)
-    handshake = (
-        f"GET /app/ws HTTP/1.1\r\nHost: {url.netloc}\r\nOrigin: http://{url.netloc}\r\nConnection: Upgrade\r\n"
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Sec-WebSocket-Protocol: bokeh, {generate_jwt_token(ID('hasty'))}\r\n\r\n"
-    )
-    question = b"".join(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text.encode() for text in (OK, "{}", "{}"))
-    with socket.create_connection((url.hostname, url.port), timeout=10) as client:
-        client.sendall(handshake.encode() + question)
+    with connection_to(running) as client:
+        client.sendall(handshake(running, "/app", "hasty") + framed(OK, "{}", "{}"))
         heard = b""
         while b"PULL-DOC-REPLY" not in heard and (data := client.recv(1 << 16)):
             heard += data

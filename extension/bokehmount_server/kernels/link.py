@@ -261,9 +261,8 @@ class KernelLink:
                 self.disconnect(viewer, lost=True)
             raise
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits for the kernel that its viewers are not to be read for now."""
+    def is_behind(self, viewer: Viewer) -> bool:
+        """Whether so much waits for the kernel that none of its viewers is to be read for now."""
         return self._carrier is not None and self.gone is None and self._carrier.waiting > _MOST_WAITING
 
     def receive(self, viewer: Viewer, frames: Frames) -> None:
