@@ -526,10 +526,15 @@ class ServerSession:
                 "any thread"
             )
         key = documents.key_of(event)
-        if event.setter is not self._as_setter:
-            self._ranges.chosen(key)
-        if not _is_outdated(event):
-            self._send_soon(event, key)
+        try:
+            if event.setter is not self._as_setter:
+                self._ranges.chosen(key)
+            if not _is_outdated(event):
+                self._send_soon(event, key)
+        except KeyboardInterrupt:  # of a cell: its change stands in the Document, so views get it when the cell is over
+            if key is not None:
+                self._doubt(key)
+            raise
 
     def _send_soon(self, event: DocumentPatchedEvent, key: Key | None) -> None:
         self._whole = None
@@ -567,8 +572,11 @@ class ServerSession:
         if key is None:  # a root came or went
             self._send_soon(event, None)
         else:
-            self._settling.doubt(key, time.monotonic())
-            self._settle_later()
+            self._doubt(key)
+
+    def _doubt(self, key: Key) -> None:
+        self._settling.doubt(key, time.monotonic())
+        self._settle_later()
 
     def _settle(self) -> None:
         """Send every view the Document's value of what both sides have changed at once."""

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from bokehmount import __version__, settling, wire
 from bokehmount.errors import CloseCode, ProtocolError
 from bokehmount.frames import SentFrames
+from bokehmount.outbox import Outbox
 from bokehmount.session import ServerSession
 from bokehmount.wire import Message, MessageType
 
@@ -825,6 +826,16 @@ async def test_an_error_of_a_callback_whose_change_was_held_is_the_cells_that_le
     assert state(browser.document) == state(rig.document), "and no change is lost"
     with pytest.raises(ValueError, match="no 6"):
         rig.slider.value = 6
+
+
+@lived
+async def test_a_change_that_is_interrupted_while_it_is_encoded_is_sent_when_the_cell_is_over(rig: Rig) -> None:
+    browser = rig.browser()
+    with mock.patch.object(Outbox, "add", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        rig.source.data = {"x": [1.0, 2.0]}
+    await until(lambda: browser.outlet.under_way, "the value that stands")
+    browser.outlet.pass_on()
+    assert value_of(browser, "source", "data") == {"x": [1.0, 2.0]}
 
 
 @lived
