@@ -138,13 +138,16 @@ class Sending:
 
     def flush(self) -> None:
         """Send what was gathered.  Safe on any thread."""
-        if not self._mutex.acquire(blocking=threading.get_ident() == self._thread):
+        if threading.get_ident() == self._thread:
+            with self._mutex:  # an interrupt, which may follow upon any call, comes before it is taken or lets it go
+                self._send()
+        elif self._mutex.acquire(blocking=False):
+            try:
+                self._send()
+            finally:
+                self._mutex.release()
+        else:
             self._flush_later(self.flush)  # the owner is sending, and perhaps waits for this very thread to write
-            return
-        try:
-            self._send()
-        finally:
-            self._mutex.release()
 
     def _send(self) -> None:
         self._flush_is_due = False
