@@ -24,12 +24,13 @@ class SessionCallbacks:
         run: what runs one; gives an awaitable where the callback does, and lets no exception of the callback out
     """
 
-    __slots__ = ("_handles", "_is_over", "_loop", "_run", "_tasks")
+    __slots__ = ("_coming", "_handles", "_is_over", "_loop", "_run", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
         self._loop = loop
         self._run = run
         self._handles: dict[str, asyncio.Handle] = {}
+        self._coming: set[str] = set()  # ids of those that other threads have added since the loop last turned
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_over = False
 
@@ -47,8 +48,19 @@ class SessionCallbacks:
             case _:
                 raise ValueError(f"expected a next-tick, timeout or periodic callback, not {callback!r}")
 
+    def add_soon(self, callback: SessionCallback) -> None:
+        """Schedule a callback on another thread than the loop's, unless it is removed until the loop comes to it."""
+        self._coming.add(callback.id)
+        self._loop.call_soon_threadsafe(self._came, callback)
+
+    def _came(self, callback: SessionCallback) -> None:
+        if callback.id in self._coming:
+            self._coming.remove(callback.id)
+            self.add(callback)
+
     def remove(self, callback: SessionCallback) -> None:
         """Forget a callback; nothing happens where it ran already."""
+        self._coming.discard(callback.id)
         handle = self._handles.pop(callback.id, None)
         if handle is not None:
             handle.cancel()

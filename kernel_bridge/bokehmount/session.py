@@ -502,7 +502,7 @@ class ServerSession:
         if self._on_owner_thread():
             self._callbacks.add(event.callback)
         else:
-            self._loop.call_soon_threadsafe(self._callbacks.add, event.callback)
+            self._callbacks.add_soon(event.callback)
 
     def _session_callback_removed(self, event: SessionCallbackRemoved) -> None:
         if self._on_owner_thread():

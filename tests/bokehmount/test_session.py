@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
@@ -826,6 +827,28 @@ async def test_an_error_of_a_callback_whose_change_was_held_is_the_cells_that_le
     assert state(browser.document) == state(rig.document), "and no change is lost"
     with pytest.raises(ValueError, match="no 6"):
         rig.slider.value = 6
+
+
+@lived
+async def test_a_callback_that_a_thread_adds_and_a_cell_removes_at_once_does_not_run(rig: Rig) -> None:
+    ran: list[str] = []
+    document = rig.document
+
+    def add() -> tuple[Any, ...]:
+        return (
+            document.add_next_tick_callback(lambda: ran.append("next tick")),
+            document.add_timeout_callback(lambda: ran.append("timeout"), 1),
+            document.add_periodic_callback(lambda: ran.append("periodic"), 1),
+            document.add_next_tick_callback(lambda: ran.append("kept")),
+        )
+
+    with ThreadPoolExecutor() as threads:
+        next_tick, timeout, periodic, _ = threads.submit(add).result()
+    document.remove_next_tick_callback(next_tick)
+    document.remove_timeout_callback(timeout)
+    document.remove_periodic_callback(periodic)
+    await asyncio.sleep(0.05)
+    assert ran == ["kept"]
 
 
 @lived
