@@ -450,7 +450,8 @@ async def test_a_thread_is_told_that_apps_live_on_the_main_thread(notebook: Note
         "from bokeh.models import Div\nfrom concurrent.futures import ThreadPoolExecutor\n"
         "text = Div(text='whole')\nthread = ThreadPoolExecutor(1)\nhandle = show(sliders)"
     )
-    for call in ("show, text", "handle.close"):
+    by_magic = "get_ipython().run_line_magic, 'bokehmount', f'close {handle.name}'"
+    for call in ("show, text", "handle.close", by_magic):
         cell = await notebook.run(f"thread.submit({call}).result()", fails=True)
         assert cell.error is not None and cell.error.startswith("RuntimeError") and "main thread" in cell.error
     cell = await notebook.run("show(text)")

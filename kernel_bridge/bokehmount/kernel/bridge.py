@@ -180,6 +180,7 @@ class Bridge:
 
     def close_app(self, path: str) -> None:
         """End an app."""
+        _check_thread("%bokehmount close")  # which a subshell of the kernel's may run
         self.registry.close(path)
 
     def _make_stage(self, shown: Shown) -> CellStage:
