@@ -65,7 +65,8 @@ def template_of_panel(document: Document) -> tuple[Any, dict[str, Any]]:
     from panel.io.state import set_curdoc
 
     with set_curdoc(document):
-        variables = {**document.template_variables, "theme_name": config.theme}
+        of_design = getattr(config.design, "_template_variables", {})  # since Panel 1.10
+        variables = {**of_design, **document.template_variables, "theme_name": config.theme}
     if str(variables.get("app_favicon", "")).lstrip("./") == "favicon.ico":  # which its own server has at its root
         variables["app_favicon"] = f"{variables.get('dist_url', CDN_DIST)}images/favicon.ico"
     return (BASE_TEMPLATE if document.template is FILE else document.template), variables

@@ -213,3 +213,25 @@ def test_a_page_of_panel_has_what_its_extension_was_given_and_other_pages_have_n
     assert "background-color: #121212" in of_panel, "the theme is dark"
     assert 'href="/panel/images/favicon.ico"' in of_panel
     assert '<body class="pn-loading pn-arc">' in of_panel and "<body>" in plain
+
+
+DESIGN = """\
+import panel as pn
+from bokeh.document import Document
+from bokehmount.of_panel import template_of_panel
+from panel.theme import Design
+
+class Mine(Design):
+    _template_variables = {"of_design": "design", "of_both": "design"}
+
+pn.extension(design=Mine)
+document = Document()
+document.template_variables.update(of_both="app")
+_, variables = template_of_panel(document)
+print(variables["of_design"], variables["of_both"])
+"""
+
+
+def test_what_a_design_of_panel_tells_templates_is_told_and_an_app_may_say_otherwise() -> None:
+    run = subprocess.run([sys.executable, "-c", DESIGN], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["design", "app"]
