@@ -120,7 +120,9 @@ class BokehMount(ExtensionApp):
         policy = TokenPolicy(tokens, server=token_hex(4))
         self.views = Views()
         hello = {"linger": self.linger, "linger_lost": self.linger_lost}
-        self.settings[LIMITS] = Limits(self.max_message_size, self.max_queue_size, self.ping_interval)
+        self.settings[LIMITS] = Limits(
+            self.max_message_size, self.max_queue_size, self.ping_interval, "c.BokehMount.max_message_size"
+        )
         self.settings[EXTRA_ORIGINS] = tuple(self.extra_websocket_origins)
         untracked = list(self.kernels.untracked_message_types)
         if MESSAGE_TYPE not in untracked:  # what we say to a kernel is not its user's activity

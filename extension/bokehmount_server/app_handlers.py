@@ -239,6 +239,10 @@ class SocketAnswer(SessionAnswer, AppSocket):
         if self.site.views is not None:
             self.site.views.refused("", session_id, error)
 
+    def unsent(self, why: str) -> None:
+        if self._viewer is not None and self.site.views is not None:
+            self.site.views.unsent("", self._viewer.session_id, why)
+
     def on_message(self, message: str | bytes) -> None:
         if self._viewer is not None:
             self._viewer.on_message(message)

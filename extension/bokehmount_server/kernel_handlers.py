@@ -279,6 +279,10 @@ class SocketHandler(JupyterSocket):
         super().refuse(session_id, error)
         self.site.views.refused(self.kernel_id, session_id, error)
 
+    def unsent(self, why: str) -> None:
+        if self._viewer is not None:
+            self.site.views.unsent(self.kernel_id, self._viewer.session_id, why)
+
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         if self._viewer is None and self._view is None:
             return self._take_early(message)

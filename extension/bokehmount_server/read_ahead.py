@@ -5,7 +5,8 @@ message also costs two changes of what the loop watches.  And of a plain frame t
 last, Tornado is asked nothing at all: masked text or bytes that are a message by themselves (RFC 6455, section 5.2),
 which is what browsers send.  They are taken where the stream reads its socket, and are gone before it looks for what
 it was asked for: no future, and no turn of the loop, lies between a message and who takes it.  All other frames are
-Tornado's to read and to judge.
+Tornado's to read and to judge, but for messages that are too big: it cuts the connection, and what a browser has been
+told of the reason is gone with it.  So they are dropped here as they come, until the browser has closed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _PAUSE: Final = 0.05
 """Seconds between looks whether what holds the reading up still does."""
 
 _FIN, _MASKED = 0x80, 0x80
-_TEXT, _BINARY, _CLOSE = 0x1, 0x2, 0x8
+_CONTINUED, _TEXT, _BINARY, _CLOSE = 0x0, 0x1, 0x2, 0x8
+_MASK = 4
 
 
 class ReadAhead:
@@ -42,7 +44,20 @@ class ReadAhead:
         RuntimeError: somebody is reading it, so what is read next may be the middle of a frame
     """
 
-    __slots__ = ("_ahead", "_is_tornados", "_pieces", "_place", "_taken", "is_held_up", "stream", "take")
+    __slots__ = (
+        "_ahead",
+        "_begun",
+        "_drops",
+        "_is_tornados",
+        "_pieces",
+        "_place",
+        "_taken",
+        "is_held_up",
+        "limit",
+        "stream",
+        "take",
+        "too_big",
+    )
 
     def __init__(self, stream: IOStream) -> None:
         if stream.reading():
@@ -54,11 +69,17 @@ class ReadAhead:
         """Is given the messages that Tornado does not see, and does not raise; None for Tornado to see all."""
         self.is_held_up: Callable[[], bool] = lambda: False
         """Whether nothing more is to be read for now: then TCP has the browser keep what it sends."""
+        self.limit: int | None = None
+        """Bytes of the largest message; None for Tornado to judge that too."""
+        self.too_big: Callable[[], None] = lambda: None
+        """Called once, when a larger one comes; closes the WebSocket.  All messages are dropped from then on."""
         self._taken = 0
         self._ahead = b""
         self._place = 0
         self._pieces = 0  # that Tornado still asks for of the frame that it reads
         self._is_tornados = False  # whether all is: until a message of several frames ends, and after a close frame
+        self._begun = 0  # bytes of a message of several frames
+        self._drops = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -75,26 +96,63 @@ class ReadAhead:
         return await self._read(num_bytes)
 
     async def _begin(self) -> None:
-        """Take what is plain, until a frame begins that Tornado has to read."""
+        """Take what is plain and drop what is too big, until a frame begins that Tornado has to read."""
+        while True:
+            await self._take_all_plain()
+            first, second = self._ahead[self._place], self._ahead[self._place + 1]
+            opcode = first & 0xF
+            if opcode >= _CLOSE or self.limit is None:
+                break
+            head, length = await self._announced()
+            if not self._is_too_big(first, length, self.limit):
+                break
+            await self._drop(head + length)
+        self._pieces = 2 + (second >= _MASKED) + (second & 0x7F > 125)  # head, length, mask, payload
+        if opcode < _CLOSE:
+            self._is_tornados = not first & _FIN
+        elif opcode == _CLOSE:
+            self._is_tornados = True
+
+    async def _take_all_plain(self) -> None:
+        """Until another frame begins."""
         while True:
             if self._place == len(self._ahead) and not self._is_tornados:
                 await self._listen()
             elif len(self._ahead) - self._place < 2:
                 await self._gulp()
             elif self._is_tornados or self.take is None:
-                break
+                return
             elif self._taken >= _TURN:
                 self._taken = 0
                 await asyncio.sleep(0)
             elif not self._take_plain(self.take):
-                break
-        first, second = self._ahead[self._place], self._ahead[self._place + 1]
-        self._pieces = 2 + (second >= _MASKED) + (second & 0x7F > 125)  # head, length, mask, payload
-        opcode = first & 0xF
-        if opcode < _CLOSE:
-            self._is_tornados = not first & _FIN
-        elif opcode == _CLOSE:
-            self._is_tornados = True
+                return
+
+    async def _announced(self) -> tuple[int, int]:
+        """The lengths of the head, with its mask, and of the payload of the frame that begins here."""
+        second = self._ahead[self._place + 1]
+        length = second & 0x7F
+        more = {126: 2, 127: 8}.get(length, 0)
+        while len(self._ahead) - self._place < 2 + more:
+            await self._gulp()
+        if more:
+            length = int.from_bytes(self._ahead[self._place + 2 : self._place + 2 + more])
+        return 2 + more + (_MASK if second >= _MASKED else 0), length
+
+    def _is_too_big(self, first: int, length: int, limit: int) -> bool:
+        """Whether a message is over the limit with the frame that begins here, or one was before."""
+        size = length + (self._begun if first & 0xF == _CONTINUED else 0)
+        self._begun = 0 if first & _FIN else size
+        if size > limit and not self._drops:
+            self._drops, self.take = True, None
+            self.too_big()
+        return self._drops
+
+    async def _drop(self, count: int) -> None:
+        while (missing := count - (len(self._ahead) - self._place)) > 0:
+            self._place, count = len(self._ahead), missing
+            await self._gulp()
+        self._place += count
 
     async def _listen(self) -> None:
         """Take what is plain as it comes, until something comes that is not, or ends in the middle."""

@@ -225,6 +225,11 @@ class Views:
             if not view.waits:  # else it knows already
                 self._tell_error(view, error)
 
+    def unsent(self, kernel_id: str, session_id: str, why: str) -> None:
+        """A message from a session's page was dropped."""
+        for view in self._views_of(kernel_id, session_id):
+            view.tell("unsent", _sentence(why))
+
     def _views_of(self, kernel_id: str, session_id: str) -> Iterable[View]:
         return self.of(lambda view: (view.kernel_id, view.session_id) == (kernel_id, session_id))
 
@@ -241,6 +246,6 @@ class Views:
                 view.tell("gone", "The server failed; its log says why.")
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException | str) -> str:
     text = str(error)
     return f"{text[:1].upper()}{text[1:]}."

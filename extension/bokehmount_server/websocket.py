@@ -63,10 +63,18 @@ class Limits:
         queue: bytes that may wait to be sent; a view that falls further behind is closed, and starts anew from the
             whole Document when it reconnects
         ping: seconds between pings, which keep proxies from cutting an idle connection; 0 for none
+        message_setting: what the first is called where it can be set
     """
 
-    def __init__(self, message: int = 20 * 2**20, queue: int = 64 * 2**20, ping: float = 25.0) -> None:
+    def __init__(
+        self,
+        message: int = 20 * 2**20,
+        queue: int = 64 * 2**20,
+        ping: float = 25.0,
+        message_setting: str = "websocket_max_message_size",
+    ) -> None:
         self.message = message
+        self.message_setting = message_setting
         self.queue = queue
         self.ping = ping
 
@@ -121,6 +129,7 @@ class AppSocket(WebSocketHandler):
         connection = self.ws_connection
         assert isinstance(connection, WebSocketProtocol13), "the WebSocket is open"
         self._ahead = ReadAhead(connection.stream)
+        self._ahead.limit, self._ahead.too_big = self.limits.message, self._too_big
         connection.stream = self._ahead  # type: ignore[assignment]  # it stands in for a stream
 
     def heard_by(self, take: Callable[[str | bytes], None], is_held_up: Callable[[], bool]) -> IOStream:
@@ -187,6 +196,23 @@ class AppSocket(WebSocketHandler):
         """Close, since there is no such session to look at."""
         self.fail(error)
 
+    def _too_big(self) -> None:
+        self.cut_off(TooBig())
+
+    def cut_off(self, error: Exception) -> None:
+        """Close, since a browser's message can't be taken."""
+        if isinstance(error, TooBig):
+            limits = self.limits
+            error = TooBig(
+                f"the message is over the limit of {limits.message:,} bytes; {limits.message_setting} raises it"
+            )
+            log.warning("bokehmount: %s: %s", self.request.path, error)
+            self.unsent(str(error))
+        self.fail(error)
+
+    def unsent(self, why: str) -> None:
+        """Tell whoever sent it that a message did not arrive, beside BokehJS, which connects again and says nothing."""
+
 
 class ViewerSocket:
     """The Bokeh protocol on an `AppSocket`.
@@ -251,7 +277,7 @@ class ViewerSocket:
                     self._door.receive(self, frames)
         except Exception as error:
             self._over = True
-            self._socket.fail(error)
+            self._socket.cut_off(error)
 
     def _say_active(self) -> None:
         now = time.monotonic()

@@ -75,14 +75,14 @@ class Listener(WebSocketHandler):
 
 
 @asynccontextmanager
-async def listening(heard: list[Any], *, ahead: int | None = 0) -> Any:
+async def listening(heard: list[Any], *, ahead: int | None = 0, handler: type[Listener] = Listener) -> Any:
     """What writes to an open WebSocket, and an event that is set when the server's end is closed.
 
     Args:
         ahead: how much is heard through Tornado first; None for all
     """
     over = asyncio.Event()
-    server = HTTPServer(Application([("/", Listener, {"heard": heard, "ahead": ahead, "over": over})]))
+    server = HTTPServer(Application([("/", handler, {"heard": heard, "ahead": ahead, "over": over})]))
     listener, port = bind_unused_port()
     server.add_socket(listener)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -206,6 +206,39 @@ def test_who_sends_without_end_lets_others_have_their_turn(size: int, most: int)
     asyncio.run(main())
     steps = [after - before for before, after in pairwise(turns)]
     assert 0 < max(steps) <= most
+
+
+MUCH = bytes(LIMIT - 1_000)  # Tornado counts also a ping, and a goodbye, with the message that it comes in the midst of
+TOO_BIG = {
+    "in one frame": frame(FIN | BINARY, bytes(LIMIT + 1)),
+    "in several": frame(BINARY, MUCH) + frame(FIN | PING, b"between") + frame(FIN | CONTINUED, MUCH),
+    "and more behind it": frame(BINARY, MUCH) + 20 * frame(CONTINUED, MUCH) + frame(FIN | CONTINUED, b""),
+}
+
+
+@pytest.mark.parametrize("sent", TOO_BIG.values(), ids=TOO_BIG)
+@pytest.mark.parametrize("step", [70_000, 1 << 20])
+def test_what_is_too_big_is_dropped_until_the_browser_has_closed(sent: bytes, step: int) -> None:
+    heard: list[Any] = []
+
+    class Limited(Listener):
+        def open(self, *_: str) -> None:
+            super().open()
+            self.reader.limit = LIMIT
+            self.reader.too_big = lambda: self.close(1009, "too big")
+
+    async def main() -> None:
+        async with listening(heard, handler=Limited) as (writer, over):
+            sent_all = (
+                frame(FIN | TEXT, b"first") + sent + frame(FIN | TEXT, b"behind") + frame(FIN | CLOSE, b"\x03\xf1")
+            )
+            for place in range(0, len(sent_all), step):
+                writer.write(sent_all[place : place + step])
+                await writer.drain()  # raises where the connection was cut
+            await asyncio.wait_for(over.wait(), 10)
+
+    asyncio.run(main())
+    assert [one for one in heard if one != ("ping", b"between")] == ["first", ("closed", 1009, None)]
 
 
 class Endless(IOStream):

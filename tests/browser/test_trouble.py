@@ -15,6 +15,17 @@ from .apps import CLOUD, LOAD, POWER
 from .conftest import OpenNotebook
 from .driver import TOKEN, Jupyter, Lab, Notebook, View, eventually
 
+UPLOADS = """
+from bokeh.models import FileInput
+
+def uploads(doc):
+    picker = FileInput(name="picker")
+    picker.on_change("filename", lambda attr, old, new: print("got", new))
+    doc.add_root(picker)
+
+view = show(uploads)
+"""
+
 UNTIL_TOLD = """
 from pathlib import Path
 from time import sleep
@@ -383,6 +394,35 @@ def test_a_script_that_is_missing_ends_no_app_that_works(open_notebook: OpenNote
         lab.tab(notebook.python("view.url")).wait_says("bokeh.min.js", "could not be loaded", state="gone")
     finally:
         lab.context.unroute("**/bokeh.min.js*")
+
+
+def test_a_file_that_is_larger_than_the_server_takes_is_told_of(
+    open_notebook: OpenNotebook, jupyter: Jupyter, lab: Lab
+) -> None:
+    notebook = open_notebook(LOAD, UPLOADS)
+    notebook.run(0)
+    notebook.run(1)
+    view = notebook.view(1).wait_drawn()
+
+    def upload(name: str, size: int) -> None:
+        view.frame.locator("input[type=file]").set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": bytes(size)}
+        )
+
+    upload("small.bin", 1 << 20)
+    view.wait_says("got small.bin")
+    upload("large.bin", 30 << 20)
+    view.wait_says("The app did not get what you sent:", "20,971,520 bytes; c.BokehMount.max_message_size raises it")
+    assert "over the limit of 20,971,520 bytes; c.BokehMount.max_message_size raises it" in jupyter.log
+    notebook.python("view.sessions[0].document.get_model_by_name('picker').update(accept='.csv')")
+    eventually(
+        "the view to be back, as its Document is",
+        lambda: view.js("Bokeh.documents[0].get_model_by_name('picker').accept == '.csv'"),
+        page=lab.page,
+    )
+    upload("another.csv", 2 << 20)
+    view.wait_says("got another.csv")
+    assert "large" not in notebook.text(1)
 
 
 def test_the_notebook_has_words_for_what_a_view_says(open_notebook: OpenNotebook) -> None:

@@ -325,6 +325,9 @@
       case "output":
         printed(message.text, message.error);
         break;
+      case "unsent":
+        printed(`${message.text}\n`, true, "The app did not get what you sent:");
+        break;
       case "busy":
         show("busy", isApp && !message.silent ? QUEUED : message.text);
         break;
