@@ -232,11 +232,14 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
     )
     notebook.run(0)
     notebook.run(1)
+    sent: list[str] = []
     with far_tab(browser, jupyter) as (view, cable):
+        view.page.on("websocket", lambda made: made.on("framesent", lambda frame: sent.append(str(frame))))
         view.page.goto(through(cable, jupyter, notebook.python("view.url")))
         view.wait_drawn()
         cable.cut()
         view.wait_says("connection to the Jupyter server is lost", state="lost")
+        sent.clear()
         notebook.run(2)
         cable.mend()
         expected = notebook.python("source.data['y'].tolist()")
@@ -245,6 +248,8 @@ def test_a_view_that_was_cut_off_catches_up(open_notebook: OpenNotebook, browser
         eventually("the axis to follow", lambda: view.js("model('plot').x_range.end") > 999, page=view.page)
         assert view.frame.get_by_text("reestablished").count() == 0, "BokehJS adds no notice of its own"
         check_live_both_ways(notebook, view)
+        assert sum(map(len, sent)) < 10_000 and "RootAdded" not in str(sent), "it does not send back what it has read"
+        assert "already known" not in notebook.text(1)
 
 
 def test_a_view_comes_back_from_a_break_that_nobody_noticed(

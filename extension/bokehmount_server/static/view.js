@@ -392,7 +392,18 @@
       doc.on_event("client_reconnected", () => { lostEvent = null; });
       // a Document that is read anew has its configuration anew, and BokehJS looks at it at once
       const replace = doc.replace_with_json.bind(doc);
-      doc.replace_with_json = (json) => { replace(json); steer(); };
+      doc.replace_with_json = (json) => { kept(doc, () => replace(json)); steer(); };
+    }
+  }
+
+  /** BokehJS would send a Document that it has just read back to the app, all of it, as new: it may be too large for that. */
+  function kept(doc, read) {
+    doc.add_root = (root, options) => Object.getPrototypeOf(doc).add_root.call(doc, root, { ...options, sync: false });
+    try {
+      read();
+    } finally {
+      delete doc.add_root;
+      if (doc._new_models) doc._new_models.clear();
     }
   }
 
