@@ -113,6 +113,33 @@ async def test_a_callback_that_raises_shows_its_traceback_in_its_cell_and_in_its
         await view.shows("the next move", lambda view: view["slider"].title == "at 8")
 
 
+async def test_a_callback_that_closes_its_error_stream_and_raises_does_not_end_its_kernel(
+    browser: Browser, notebook: Notebook
+) -> None:
+    cell = await notebook.run(
+        "import sys\n"
+        "from bokeh.models import Slider\n"
+        "def careless(doc):\n"
+        "    slider = Slider(start=0, end=10, value=1, name='slider')\n"
+        "    def moved(attr, old, new):\n"
+        "        slider.title = f'at {new}'\n"
+        "        sys.stderr.close()\n"
+        "        raise ValueError('nobody will hear of this')\n"
+        "    slider.on_change('value', moved)\n"
+        "    doc.add_root(slider)\n"
+        "show(careless)"
+    )
+    async with browser.view(notebook.path_of(cell.view)) as view:
+        async with browser.status(view.path, view.page.token) as status:
+            await status.told("ready")
+            await view.set("slider", "value", 7)
+            await status.told("output", containing="nobody will hear of this")
+        await eventually("the traceback in the cell", lambda: "nobody will hear of this" in cell.text)
+        await view.set("slider", "value", 8)
+        await view.shows("the next move", lambda view: view["slider"].title == "at 8")
+        assert await notebook.value("6 * 7") == 42
+
+
 async def test_code_that_raises_leaves_curdoc_alone(browser: Browser, notebook: Notebook, tmp_path: Path) -> None:
     script = tmp_path / "exits.py"
     script.write_text("import sys\nfrom bokeh.io import curdoc\ncurdoc().title = 'x'\nsys.exit(1)\n")

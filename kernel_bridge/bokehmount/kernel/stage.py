@@ -164,6 +164,12 @@ class CellStage:
                 set_cell(self._shell, before)
 
     def raised(self, error: BaseException, where: str) -> None:
-        """Print a traceback, without our own frames, where the user looks."""
+        """Print a traceback, without our own frames, where the user looks: what it broke may be ``sys.stderr``."""
+        text = f"{where} raised:\n{user_traceback(error)}"
         with self._printing():
-            print(f"{where} raised:\n{user_traceback(error)}", file=sys.stderr, flush=True)
+            for stream in (sys.stderr, sys.stdout):
+                try:
+                    print(text, file=stream, flush=True)
+                    break
+                except Exception as broken:  # else it would end the main thread's loop, and the kernel
+                    text = f"{text}\n(it can't be printed to {stream!r}: {broken})"
