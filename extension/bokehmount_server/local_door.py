@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from bokehmount.apphost import AppHost, Opening
+from bokehmount.early import Early
 from bokehmount.errors import CloseCode, SessionEnded
 from bokehmount.fragments import Writes, websocket_bytes
-from bokehmount.frames import Frames, SentFrames, kept_by
+from bokehmount.frames import Frames, SentFrames
 from bokehmount.link.messages import raw
 from bokehmount.page import Place
 
@@ -27,17 +27,6 @@ __all__ = ("LocalDoor",)
 
 log = logging.getLogger(__name__)
 
-_EARLY: Final = 1 << 20
-"""Bytes of messages that may wait for a session that is being made, before what more its client sends is left to it."""
-
-
-@dataclass(slots=True)
-class _Early:
-    """What came before its session is there."""
-
-    messages: list[Frames] = field(default_factory=list)
-    size: int = 0
-
 
 class LocalDoor:
     """The apps of this process, and who looks at them."""
@@ -46,7 +35,7 @@ class LocalDoor:
         self._host = host
         self._protocol = WireProtocol()
         self._connections: dict[Viewer, ServerConnection] = {}
-        self._early: dict[Viewer, _Early] = {}
+        self._early: dict[Viewer, Early[Frames]] = {}
 
     @property
     def connections(self) -> list[ServerConnection]:
@@ -75,7 +64,7 @@ class LocalDoor:
 
     async def connect(self, path: str, opening: Opening, viewer: Viewer) -> None:
         """Let a viewer look at a session."""
-        early = self._early[viewer] = _Early()
+        early = self._early[viewer] = Early[Frames]()
         try:
             session = await self._host.session(path, opening)
             self.connection(viewer, self._host.app(path).context, session)
@@ -94,8 +83,7 @@ class LocalDoor:
         """A viewer's message; one that comes before its session is there waits."""
         early = self._early.get(viewer)
         if early is not None:
-            early.messages.append(frames)
-            early.size += kept_by(frames)
+            early.keep(frames)
             return
         connection = self._connections.get(viewer)
         if connection is None or connection.session.destroyed:
@@ -115,7 +103,7 @@ class LocalDoor:
         Else a callback that awaits for long would let anybody who sends on fill this process's memory.
         """
         early, connection = self._early.get(viewer), self._connections.get(viewer)
-        return (early is not None and early.size > _EARLY) or (connection is not None and connection.session.is_behind)
+        return (early is not None and early.is_behind) or (connection is not None and connection.session.is_behind)
 
     is_full = False
     """A session's thread is the one that writes, so it can't wait: a viewer that reads too slowly is cut off."""

@@ -253,30 +253,73 @@ async def leaves_to_a_browser_what_its_kernels_cell_holds_up(browser: Browser, n
     await _leaves_to_a_browser(browser, notebook, "import time\ntime.sleep(40)", 250, range(128, 180))
 
 
+class _Flood:
+    """A browser that sends so many MB, one in each message."""
+
+    def __init__(self, view: AppView, megabytes: int) -> None:
+        self._view = view
+        self._megabytes = megabytes
+        self._sent = 0
+        self._last = ""
+        self._sending = asyncio.ensure_future(self._send())
+
+    async def _send(self) -> None:
+        for number in range(self._megabytes):
+            self._last = await self._view.begin_set("slider", "tags", [number, "x" * 1_000_000])
+            self._sent += 1
+
+    async def stalls(self) -> int:
+        """The MB that were taken when no more are."""
+        before = -1
+        while before != self._sent:
+            before = self._sent
+            await asyncio.sleep(2)
+        print(f"measured: {self._sent} of {self._megabytes} MB were taken")
+        return self._sent
+
+    async def arrives(self, notebook: Notebook) -> None:
+        """Wait until all of it has come, in order."""
+        await self._sending
+        assert (await self._view.socket.reply(self._last)).kind == "OK"
+        assert await notebook.value(f"numbers == list(range({self._megabytes}))"), "nothing is lost, all is in order"
+
+
 async def _leaves_to_a_browser(
     browser: Browser, notebook: Notebook, code: str, megabytes: int, expected: range
 ) -> None:
     path = notebook.path_of((await notebook.run(COUNTING)).view)
-    sent, last = 0, ""
-
-    async def send(view: AppView) -> None:
-        nonlocal sent, last
-        for number in range(megabytes):
-            last = await view.begin_set("slider", "tags", [number, "x" * 1_000_000])
-            sent += 1
-
     async with browser.view(path) as view, browser.view(path) as other:
         held = await notebook.start(code)
         await asyncio.sleep(0.7)
-        sending, before = asyncio.ensure_future(send(view)), -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(2)
+        flood = _Flood(view, megabytes)
+        assert await flood.stalls() in expected
         assert not held.ended.is_set()
-        print(f"measured: {sent} of {megabytes} MB were taken")
-        assert sent in expected
         await held.end()
-        await sending
-        assert (await view.socket.reply(last)).kind == "OK"
-        assert await notebook.value(f"numbers == list(range({megabytes}))"), "nothing is lost, and all is in order"
+        await flood.arrives(notebook)
         assert (await other.set("slider", "value", 3)).kind == "OK"
+
+
+AWAITING = """\
+import asyncio
+go_on = asyncio.Event()
+def awaiting(doc):
+    counting(doc)
+    wait = lambda attr, old, new: doc.add_next_tick_callback(go_on.wait)
+    doc.get_model_by_name("slider").on_change("title", wait)
+handle = show(awaiting)
+"""
+
+
+async def leaves_to_a_browser_what_its_sessions_callback_holds_up(browser: Browser, notebook: Notebook) -> None:
+    """Have a browser send 120 MB to a session of which a callback awaits, while others of the kernel go on."""
+    await notebook.run(COUNTING)
+    path = notebook.path_of((await notebook.run(AWAITING)).view)
+    async with browser.view(path) as view, browser.view(path) as other:
+        await view.begin_set("slider", "title", "wait")
+        await other.set("slider", "value", 2)
+        flood = _Flood(view, 120)
+        assert await flood.stalls() in range(16, 50), "16 MiB, and what sockets and gulps hold"
+        assert (await other.set("slider", "value", 3)).kind == "OK"
+        await notebook.run("go_on.set()")
+        await flood.arrives(notebook)
+        assert (await view.set("slider", "value", 4)).kind == "OK"

@@ -9,7 +9,11 @@ import time
 import numpy as np
 
 from .client import AppView, Browser, JupyterServer, Notebook, eventually
-from .conftest import keeps_its_session_through_silence, leaves_to_a_browser_what_its_kernel_does_not_take
+from .conftest import (
+    keeps_its_session_through_silence,
+    leaves_to_a_browser_what_its_kernel_does_not_take,
+    leaves_to_a_browser_what_its_sessions_callback_holds_up,
+)
 
 COUNTED = """\
 runs = []
@@ -180,6 +184,10 @@ async def test_code_that_lets_no_other_run_costs_no_session(browser: Browser, no
 
 async def test_what_a_kernel_does_not_take_stays_with_the_browser(browser: Browser, notebook: Notebook) -> None:
     await leaves_to_a_browser_what_its_kernel_does_not_take(browser, notebook)
+
+
+async def test_what_a_session_cannot_take_yet_stays_with_its_browser(browser: Browser, notebook: Notebook) -> None:
+    await leaves_to_a_browser_what_its_sessions_callback_holds_up(browser, notebook)
 
 
 async def test_views_opened_while_busy_all_open_by_themselves(browser: Browser, notebook: Notebook) -> None:

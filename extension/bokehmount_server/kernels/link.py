@@ -21,6 +21,7 @@ from bokehmount.link.messages import (
     Answer,
     Apps,
     Ask,
+    Behind,
     Close,
     Disconnected,
     Failed,
@@ -157,6 +158,7 @@ class KernelLink:
         self._questions: dict[int, asyncio.Future[Answer]] = {}
         self._viewers: dict[int, Viewer] = {}
         self._numbers: dict[Viewer, int] = {}
+        self._behind: set[int] = set()
         self._last = 0
 
     @property
@@ -262,8 +264,10 @@ class KernelLink:
             raise
 
     def is_behind(self, viewer: Viewer) -> bool:
-        """Whether so much waits for the kernel that none of its viewers is to be read for now."""
-        return self._carrier is not None and self.gone is None and self._carrier.waiting > _MOST_WAITING
+        """Whether no more of this viewer is to be read for now: too much waits for its session, or for the kernel."""
+        if self._carrier is None or self.gone is not None:
+            return False
+        return self._carrier.waiting > _MOST_WAITING or self._numbers.get(viewer) in self._behind
 
     def receive(self, viewer: Viewer, frames: Frames) -> None:
         """Pass a viewer's message on."""
@@ -312,6 +316,10 @@ class KernelLink:
                 for viewer in viewers:
                     self._gone(viewer)
                     viewer.end(CloseCode(code), reason)
+            case Behind(connections, True):
+                self._behind.update(number for number in connections if number in self._viewers)
+            case Behind(connections):
+                self._behind.difference_update(connections)
             case Output(connections, text, is_error):
                 self._listener.output(self, self._known(connections), text, is_error)
             case _:
@@ -331,6 +339,7 @@ class KernelLink:
             viewer.end(CloseCode.KERNEL_LOST, why)
         self._viewers.clear()
         self._numbers.clear()
+        self._behind.clear()
         if self._lender is not None:
             self._lender.close()
 
@@ -348,8 +357,10 @@ class KernelLink:
 
     def _gone(self, viewer: Viewer) -> None:
         number = self._numbers.pop(viewer, None)
-        if number is not None and self._lender is not None:
-            self._lender.gone(number)
+        if number is not None:
+            self._behind.discard(number)
+            if self._lender is not None:
+                self._lender.gone(number)
 
     def _known(self, connections: Sequence[int]) -> list[Viewer]:
         return [viewer for number in connections if (viewer := self._viewers.get(number)) is not None]

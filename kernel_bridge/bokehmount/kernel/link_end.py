@@ -10,12 +10,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .. import __version__
 from ..apphost import AppHost, Opening
 from ..assets import Asset, bokehjs_version, read_asset
-from ..errors import AppError, BokehMountError, CloseCode, ProtocolError
+from ..early import Early
+from ..errors import AppError, BokehMountError, CloseCode, ProtocolError, SessionEnded
 from ..fragments import Writes, websocket_bytes
 from ..frames import SentFrames
 from ..link.carrier import Carrier
@@ -24,6 +25,7 @@ from ..link.messages import (
     Answer,
     Apps,
     Ask,
+    Behind,
     Close,
     Disconnected,
     Failed,
@@ -50,6 +52,9 @@ __all__ = ("KernelApps", "KernelConnection", "LinkEnd")
 
 log = logging.getLogger(__name__)
 
+_PAUSE: Final = 0.05
+"""Seconds between looks whether what is behind still is."""
+
 
 class KernelApps(Protocol):
     """The kernel's apps, as a link sees them."""
@@ -74,14 +79,14 @@ class KernelCarrier(Carrier, Protocol):
 class KernelConnection:
     """A browser's WebSocket, which the server ends for us."""
 
-    __slots__ = ("broke_off", "held_back", "number", "order", "outlet", "shortcut")
+    __slots__ = ("broke_off", "early", "number", "order", "outlet", "shortcut")
 
     def __init__(self, number: int, outlet: LinkEnd) -> None:
         self.number = number
         self.outlet = outlet
         self.shortcut = Shortcut(number)
         self.order = threading.Lock()  # held while something is sent to it alone
-        self.held_back: list[RawFrames] | None = []
+        self.early: Early[RawFrames] | None = Early()  # until its session is there
         self.broke_off = True  # rather than said goodbye, when it left
 
 
@@ -114,6 +119,7 @@ class LinkEnd:
         self.server = "unknown"
         self._gate = MainGate(main, watch, lambda busy: self._send(Load(busy)))
         self._connections: dict[int, KernelConnection] = {}
+        self._behind: set[KernelConnection] = set()  # the server leaves them unread
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -232,13 +238,14 @@ class LinkEnd:
             await self._apps.host.connect(args["path"], _opening(args), connection)
         except Exception as error:
             self._connections.pop(connection.number, None)
+            self._behind.discard(connection)
             self._fail(ask, error)
             return
         self._send(Answer(ask.number, None))
-        held_back, connection.held_back = connection.held_back or (), None
+        early, connection.early = connection.early, None
         if connection.number not in self._connections:  # it left while its session was being made
             self._apps.host.disconnect(connection, lost=connection.broke_off)
-        for frames in held_back:
+        for frames in early.messages if early is not None else ():
             self._receive(connection.number, frames)
         self.tell_apps()
 
@@ -246,11 +253,12 @@ class LinkEnd:
         connection = self._connections.get(number)
         if connection is None:
             return  # it was closed meanwhile, and its browser told so
-        if connection.held_back is not None:
-            connection.held_back.append(frames)
-            return
         try:
-            self._apps.host.session_of(connection).receive(connection, cooked(frames))
+            if connection.early is not None:
+                connection.early.keep(frames)
+            else:
+                self._apps.host.session_of(connection).receive(connection, cooked(frames))
+            self._hold_up(connection)
         except BokehMountError as error:
             self.close_connections([connection], error.close_code, str(error))
         except Exception:
@@ -259,10 +267,38 @@ class LinkEnd:
                 [connection], CloseCode.SERVER_FAILED, "the kernel could not handle a message; see its log"
             )
 
+    def _hold_up(self, connection: KernelConnection) -> None:
+        """Have the server read no more of a connection that is behind, until it no longer is.
+
+        Else a callback that awaits for long would let anybody who sends on fill this process's memory.
+        """
+        if connection not in self._behind and self._is_behind(connection):
+            self._send(Behind([connection.number], True))
+            if not self._behind:
+                self._main.call_later(_PAUSE, self._look_behind)
+            self._behind.add(connection)
+
+    def _is_behind(self, connection: KernelConnection) -> bool:
+        if connection.early is not None:
+            return connection.early.is_behind
+        try:
+            return self._apps.host.session_of(connection).is_behind
+        except SessionEnded:
+            return False
+
+    def _look_behind(self) -> None:
+        free = [connection for connection in self._behind if not self._is_behind(connection)]
+        self._behind.difference_update(free)
+        if free:
+            self._send(Behind([connection.number for connection in free], False))
+        if self._behind:
+            self._main.call_later(_PAUSE, self._look_behind)
+
     def _disconnect(self, number: int, lost: bool) -> None:
         connection = self._connections.pop(number, None)
         if connection is not None:
             connection.broke_off = lost
+            self._behind.discard(connection)
             connection.shortcut.close()
             self._apps.host.disconnect(connection, lost=lost)
             self.tell_apps()
@@ -326,6 +362,7 @@ class LinkEnd:
         if own:
             self._send(Close([connection.number for connection in own], code, reason, moved))
         for connection in own:
+            self._behind.discard(connection)
             if self._connections.pop(connection.number, None) is not None:
                 self._apps.host.disconnect(connection, lost=False)
 

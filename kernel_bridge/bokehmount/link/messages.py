@@ -23,6 +23,7 @@ __all__ = (
     "Answer",
     "Apps",
     "Ask",
+    "Behind",
     "Close",
     "Disconnected",
     "Failed",
@@ -157,10 +158,20 @@ class Output:
     error: bool
 
 
-LinkMessage = Ask | Answer | Failed | Received | Disconnected | Send | Yours | Close | Apps | Load | Output
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Whether so much waits for the sessions that some connections look at, or for their making, that no more of what
+    these send is to be read for now."""
+
+    kind: ClassVar = "behind"
+    connections: Sequence[int]
+    behind: bool
+
+
+LinkMessage = Ask | Answer | Failed | Received | Disconnected | Send | Yours | Close | Apps | Load | Output | Behind
 
 _PLAIN: Final[dict[str, type[Any]]] = {
-    cls.kind: cls for cls in (Ask, Failed, Disconnected, Yours, Close, Apps, Load, Output)
+    cls.kind: cls for cls in (Ask, Failed, Disconnected, Yours, Close, Apps, Load, Output, Behind)
 }
 
 

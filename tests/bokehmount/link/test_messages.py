@@ -15,6 +15,7 @@ from bokehmount.link.messages import (
     Answer,
     Apps,
     Ask,
+    Behind,
     Close,
     Disconnected,
     Failed,
@@ -47,6 +48,7 @@ messages = st.one_of(
     st.builds(Close, st.lists(number), st.sampled_from(CloseCode).map(int), text, st.none() | text),
     st.builds(Apps, st.lists(st.dictionaries(text, json_data))),
     st.builds(Load, st.booleans()),
+    st.builds(Behind, st.lists(number), st.booleans()),
     st.builds(Output, st.lists(number), text, st.booleans()),
 )
 

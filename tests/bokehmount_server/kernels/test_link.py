@@ -34,7 +34,7 @@ from bokehmount.errors import (
     SessionEnded,
 )
 from bokehmount.fragments import Writes
-from bokehmount.frames import Assembler
+from bokehmount.frames import Assembler, Frames
 from bokehmount.kernel import link_end
 from bokehmount.kernel.link_end import LinkEnd, hello
 from bokehmount.kernel.shortcut import Loans
@@ -722,3 +722,62 @@ async def test_a_link_is_behind_while_too_much_waits_and_not_once_it_is_lost(rig
     assert rig.link.is_behind(viewer)
     rig.link.lost("it is gone")
     assert not rig.link.is_behind(viewer), "viewers are read again, to their close frames"
+
+
+def larger(value: int) -> Frames:
+    """A question of 256 KiB."""
+    header, metadata, _ = wire.encode(wire.server_info())
+    return header, metadata, f'{{"value": {value}, "padding": "{"x" * 2**18}"}}'
+
+
+def infos(browser: BrowserSocket) -> int:
+    return browser.types.count("SERVER-INFO-REPLY")
+
+
+@linked
+async def test_who_looks_at_a_session_is_behind_while_too_much_waits_for_its_lock_and_nobody_else(rig: Rig) -> None:
+    browser, beside, other = await rig.look(), await rig.look(), await rig.look("s2")
+    session = next(session for session in rig.kernel.sessions if session.id == "s1")
+    holding = asyncio.ensure_future(session.with_document_locked(rig.kernel.release.wait))
+    await asyncio.sleep(0)
+    for number in range(60):
+        rig.link.receive(browser, larger(number))
+    await asyncio.sleep(0.01)
+    assert not rig.link.is_behind(browser), "15 MiB wait"
+    for number in range(8):
+        rig.link.receive(browser, larger(number))
+    await until(lambda: rig.link.is_behind(browser), "it to be behind")
+    assert not rig.link.is_behind(beside), "it has sent nothing"
+    rig.link.receive(beside, larger(0))
+    await until(lambda: rig.link.is_behind(beside), "the same of who looks along")
+    assert not rig.link.is_behind(other) and not infos(browser)
+    rig.link.disconnect(beside, lost=True)
+    rig.kernel.release.set()
+    await until(lambda: not rig.link.is_behind(browser), "it to be read again")
+    await until(lambda: infos(browser) == 68, "all answers")
+    await holding
+    assert not rig.link.is_behind(beside)
+
+
+@linked
+async def test_who_sends_on_while_a_session_is_being_made_is_behind_until_it_is_there(rig: Rig) -> None:
+    context = rig.kernel.host.app("/sliders").context
+    browser = BrowserSocket()
+    with pytest.MonkeyPatch.context() as patch:
+        made = context.application.on_session_created
+
+        async def later(session_context: Any) -> None:
+            await rig.kernel.release.wait()
+            await made(session_context)
+
+        patch.setattr(context.application, "on_session_created", later)
+        connecting = asyncio.ensure_future(rig.link.connect("/sliders", opening(), browser))
+        await asyncio.sleep(0.01)
+        for number in range(5):
+            assert not rig.link.is_behind(browser)
+            rig.link.receive(browser, larger(number))
+        await until(lambda: rig.link.is_behind(browser), "it to be behind")
+        rig.kernel.release.set()
+        await connecting
+    await until(lambda: not rig.link.is_behind(browser), "it to be read again")
+    await until(lambda: infos(browser) == 5, "all answers")
