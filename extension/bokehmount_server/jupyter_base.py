@@ -5,16 +5,13 @@ Nothing of them is taken away, but for one: modules and fonts of installed packa
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from hmac import compare_digest
 from typing import Any, Final
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
-from tornado.iostream import StreamClosedError
 
 from .hosts import origin_allowed
 from .websocket import AppSocket, Limits
@@ -37,9 +34,6 @@ EXTRA_ORIGINS: Final = "bokehmount_extra_origins"
 LIMITS: Final = "bokehmount_limits"
 
 _TOKEN_IN_URL: Final = "The token in the URL was not accepted: send it in a header, as Authorization: token ..."
-
-_HEARTBEAT: Final = b"\x8a\x00"
-"""A pong that nobody asked for: "a unidirectional heartbeat", which nobody answers (RFC 6455, section 5.5.3)."""
 
 _Method = Callable[..., Coroutine[Any, Any, None]]
 
@@ -117,21 +111,15 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     """The base of our WebSockets: authenticated and authorised before the upgrade, origin checked by Jupyter's rule."""
 
     auth_resource = AUTH_RESOURCE
-    _next_beat: asyncio.TimerHandle | None = None
+    # nobody is to answer: JupyterHub's proxy takes a browser's answer to a ping for its user's activity
+    heartbeat = b"\x8a\x00"
+    """A pong that nobody asked for: "a unidirectional heartbeat" (RFC 6455, section 5.5.3)."""
 
     @property
     def limits(self) -> Limits:  # type: ignore[override]  # each server has its own
         """What one connection may use."""
         limits: Limits = self.settings[LIMITS]
         return limits
-
-    @property
-    def ping_interval(self) -> None:
-        """Nothing is to answer: JupyterHub's proxy takes a browser's answer to a ping for its user's activity."""
-
-    @property
-    def ping_timeout(self) -> None:
-        """See `ping_interval`."""
 
     def check_origin(self, origin: str | None = None) -> bool:
         """Jupyter's check, or one of the origins that the administrator added."""
@@ -141,25 +129,7 @@ class JupyterSocket(AppSocket, WebSocketMixin, JupyterHandler):
     @_may_execute
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Upgrade to a WebSocket, until it is closed."""
-        self._beat_later()
-        try:
-            await super().get(*args, **kwargs)
-        finally:
-            if self._next_beat is not None:
-                self._next_beat.cancel()
-
-    def _beat_later(self) -> None:
-        if self.limits.ping:
-            self._next_beat = asyncio.get_running_loop().call_later(self.limits.ping, self._beat)
-
-    def _beat(self) -> None:
-        """Keep proxies from cutting an idle connection; one that is dead is noticed by TCP."""
-        self._beat_later()
-        connection = self.ws_connection
-        stream = getattr(connection, "stream", None)
-        if connection is not None and stream is not None and not connection.is_closing():
-            with suppress(StreamClosedError):
-                stream.write(_HEARTBEAT)
+        await super().get(*args, **kwargs)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Refuse; a script that sent its token where JupyterHub's servers take none is told where they do."""

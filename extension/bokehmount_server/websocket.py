@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
 from bokehmount import wire
@@ -62,7 +62,7 @@ class Limits:
         message: bytes of the largest message from a browser
         queue: bytes that may wait to be sent; a view that falls further behind is closed, and starts anew from the
             whole Document when it reconnects
-        ping: seconds between pings, which keep proxies from cutting an idle connection; 0 for none
+        ping: seconds between heartbeats, which keep proxies from cutting an idle connection; 0 for none
         message_setting: what the first is called where it can be set
     """
 
@@ -85,22 +85,16 @@ class AppSocket(WebSocketHandler):
     limits: Limits = Limits()
     compression: dict[str, Any] | None = None
     token_text: str | None = None
+    heartbeat = b"\x89\x00"
+    """A ping.  Not Tornado's: it cuts a connection whose pong it has not read, and one may be left unread for long."""
+    ping_interval = ping_timeout = None
     _unread = 0
+    _next_beat: asyncio.TimerHandle | None = None
 
     @property
     def max_message_size(self) -> int:
         """One fragment may be as large as a message may."""
         return self.limits.message
-
-    @property
-    def ping_interval(self) -> float | None:
-        """Seconds."""
-        return self.limits.ping or None
-
-    @property
-    def ping_timeout(self) -> float | None:
-        """Seconds: as long as there is between two pings."""
-        return self.limits.ping or None
 
     def get_compression_options(self) -> dict[str, Any] | None:
         return self.compression
@@ -116,7 +110,25 @@ class AppSocket(WebSocketHandler):
             self.set_status(403)
             self.finish("The Origin header is no URL")
             return
-        await super().get(*args, **kwargs)
+        self._beat_later()
+        try:
+            await super().get(*args, **kwargs)  # until it is closed
+        finally:
+            if self._next_beat is not None:
+                self._next_beat.cancel()
+
+    def _beat_later(self) -> None:
+        if self.limits.ping:
+            self._next_beat = asyncio.get_running_loop().call_later(self.limits.ping, self._beat)
+
+    def _beat(self) -> None:
+        """Keep proxies from cutting an idle connection; one that is dead is noticed by TCP."""
+        self._beat_later()
+        connection = self.ws_connection
+        stream = getattr(connection, "stream", None)
+        if connection is not None and stream is not None and not connection.is_closing():
+            with suppress(StreamClosedError):
+                stream.write(self.heartbeat)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         if len(subprotocols) == 2 and subprotocols[0] in (BOKEH, STATUS):

@@ -194,12 +194,16 @@ def connection_to(running: Running) -> socket.socket:
     return socket.create_connection((url.hostname, url.port), timeout=10)
 
 
+PING = b"\x89\x00"
+
+
 @pytest.mark.parametrize("in_callback", [True, False])
 def test_who_sends_on_while_a_session_takes_nothing_fills_no_memory_and_loses_nothing(in_callback: bool) -> None:
     late = Late(in_callback)
     question = framed('{"msgid":"1","msgtype":"SERVER-INFO-REQ"}', "{}", f'{{"padding":"{"x" * 60_000}"}}')
-    sent = answers = 0
-    with serving({"/late": Application(late), "/app": app}) as running, connection_to(running) as client:
+    sent, heard = 0, bytearray()
+    apps = {"/late": Application(late), "/app": app}
+    with serving(apps, keep_alive_milliseconds=250) as running, connection_to(running) as client:
         client.sendall(handshake(running, "/late", "much"))
         client.settimeout(1)
         with pytest.raises(TimeoutError):
@@ -209,10 +213,11 @@ def test_who_sends_on_while_a_session_takes_nothing_fills_no_memory_and_loses_no
         running.pull("/app").close()
         running.do(late.go_on.set)
         client.settimeout(20)
-        while answers < sent // len(question):
-            heard = client.recv(1 << 20)
-            assert heard, "it was cut off"
-            answers += heard.count(b'"SERVER-INFO-REPLY"')
+        while heard.count(b'"SERVER-INFO-REPLY"') < sent // len(question):
+            came = client.recv(1 << 20)
+            assert came, "it was cut off"
+            heard += came
+        assert heard.count(PING) > 3, "to none of which it could answer"
 
 
 def test_a_client_that_does_not_wait_for_the_greeting_is_answered(running: Running) -> None:
