@@ -48,11 +48,12 @@ async def test_a_callback_that_hangs_is_interrupted_and_its_session_lives_on(
 
 async def test_an_app_that_never_ends_building_is_interrupted(browser: Browser, notebook: Notebook) -> None:
     cell = await notebook.run(
-        "import time\ndef endless(doc):\n    while True:\n        time.sleep(0.01)\nshow(endless)"
+        "import time\ndef endless(doc):\n    print('begun')\n    while True:\n        time.sleep(0.01)\nshow(endless)"
     )
     path = notebook.path_of(cell.view)
     page = await browser.page(path)
     assert page.is_shell
+    await eventually("the app to run", lambda: "begun" in cell.text)  # else nobody hears the interrupt
     async with browser.status(path, page.token) as status:
         notebook.server.api(f"api/kernels/{notebook.kernel_id}/interrupt", "POST")
         told = await status.told("raised", containing="KeyboardInterrupt")
